@@ -1,1 +1,3 @@
-//! Placeholder.
+//! SQL over topics and tables, on DataFusion.
+
+pub mod functions;

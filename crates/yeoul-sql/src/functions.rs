@@ -1,0 +1,3 @@
+//! Functions by face: a name means what the people of that face expect it to mean.
+
+pub mod stream;
