@@ -1,1 +1,91 @@
-fn main() {}
+//! `cargo xtask`: every chore of the repository behind one name, so that the gate a change must
+//! pass (`ci`) and the slower checks (`interop`, `soak`, `real`, `writeups`, `bench`) are spelt
+//! the same on every machine. It knows the tree only by its files and by `cargo metadata`; it
+//! links none of the crates it judges, so a crate that does not compile can still be judged.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a tool for the working tree: it prints its findings and reads files that are in no data directory"
+)]
+
+mod examples;
+mod repo;
+
+use std::process::ExitCode;
+
+use repo::{Outcome, Repo};
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  tidy                    what the compiler does not check: headers, edges, sizes, documents, links
+  licences                every dependency's licence, name and origin against deny.toml
+  ci                      fmt, clippy, tidy, licences, UI, examples, quick interop (after the tests)
+  examples [--check]      write the data of examples/ again (--check: only compare)
+  interop [NAME] [--full] real clients against the binary; without NAME every folder
+  soak | real | bench     the long run; the real files beside the repository; the figures
+  writeups                run the ticked steps of docs/writeups.md and count them
+  ui-hash [--write]       the hash of the UI's sources, as ui/dist/SOURCE_HASH must hold it
+
+interop, soak, real, writeups and bench take --record: the result goes into interop/RESULTS.md.
+YEOUL_BIN names the binary they use; without it the debug build is made and used.
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = Repo::find().and_then(|repo| dispatch(&repo, &words));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(repo: &Repo, words: &[String]) -> Outcome {
+    let Some((command, rest)) = words.split_first() else {
+        return Err(format!("no command given\n{USAGE}"));
+    };
+    let flags = Flags::parse(rest)?;
+    match command.as_str() {
+        "examples" => examples::run(repo, flags.check),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => Err(format!("there is no command `{other}`\n{USAGE}")),
+    }
+}
+
+/// What may follow a command. One set for all commands: they are few, and an option that a
+/// command does not read changes nothing.
+#[derive(Default)]
+struct Flags {
+    name: Option<String>,
+    check: bool,
+    full: bool,
+    record: bool,
+    write: bool,
+}
+
+impl Flags {
+    fn parse(words: &[String]) -> Result<Self, String> {
+        let mut flags = Self::default();
+        for word in words {
+            match word.as_str() {
+                "--check" => flags.check = true,
+                "--full" => flags.full = true,
+                "--record" => flags.record = true,
+                "--write" => flags.write = true,
+                name if !name.starts_with('-') && flags.name.is_none() => {
+                    flags.name = Some(name.to_owned());
+                }
+                other => return Err(format!("`{other}` is not understood\n{USAGE}")),
+            }
+        }
+        Ok(flags)
+    }
+}
