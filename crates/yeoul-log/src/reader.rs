@@ -1,0 +1,180 @@
+//! Reads one partition record by record over any [`Store`]: what streams, tables, sinks and the
+//! live pages use. Control records and aborted transactions are left out and counted, so that a
+//! component's fates still add up to the offsets it passed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use yeoul_base::store::AbortedTxn;
+use yeoul_base::{Isolation, Offset, PartId, Store, StoreError};
+
+use crate::batch::{self, BatchHeader, Record};
+
+/// A batch whose checksum holds but whose records do not decode: some client wrote it so.
+#[derive(Debug, Clone)]
+pub struct BadBatch {
+    pub first_offset: Offset,
+    pub last_offset: Offset,
+    pub reason: String,
+    /// As stored.
+    pub bytes: Bytes,
+}
+
+/// A place in a partition that moves forward.
+#[derive(Debug)]
+pub struct PartitionReader {
+    store: Arc<dyn Store>,
+    part: PartId,
+    position: Offset,
+    isolation: Isolation,
+    skipped: u64,
+    bad: Option<BadBatch>,
+}
+
+impl PartitionReader {
+    pub fn new(store: Arc<dyn Store>, part: PartId, from: Offset, isolation: Isolation) -> Self {
+        Self { store, part, position: from, isolation, skipped: 0, bad: None }
+    }
+
+    pub fn part(&self) -> PartId {
+        self.part
+    }
+
+    /// The offset the next record will have at least.
+    pub fn position(&self) -> Offset {
+        self.position
+    }
+
+    /// Goes on from `to`, which may lie before the position.
+    pub fn seek(&mut self, to: Offset) {
+        self.position = to;
+        self.bad = None;
+    }
+
+    /// Control records and records of aborted transactions left out since this reader was made.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// The next records: whole batches up to about `max_bytes` as stored, at least one batch.
+    /// Empty at the end of what `isolation` may see.
+    ///
+    /// # Errors
+    /// Those of [`Store::read`]; and [`StoreError::BadBatch`] for a batch that does not decode:
+    /// the position stays before it until [`PartitionReader::skip_bad`] is called.
+    pub fn next(&mut self, max_bytes: usize) -> Result<Vec<Record>, StoreError> {
+        loop {
+            if let Some(bad) = &self.bad {
+                return Err(StoreError::BadBatch(format!(
+                    "partition {}, offsets {} to {}: {}",
+                    self.part, bad.first_offset, bad.last_offset, bad.reason
+                )));
+            }
+            let read = self.store.read(self.part, self.position, max_bytes, self.isolation)?;
+            let before = self.position;
+            let mut out = Vec::new();
+            let mut aborting = Aborting::new(&read.aborted);
+            for bytes in read.batches {
+                self.take(bytes, &mut aborting, &mut out)?;
+                if self.bad.is_some() {
+                    break;
+                }
+            }
+            if !out.is_empty() || (self.position == before && self.bad.is_none()) {
+                return Ok(out);
+            }
+        }
+    }
+
+    /// Passes the batch that made [`PartitionReader::next`] fail, and hands it out, so that the
+    /// caller can keep it as a dead letter.
+    pub fn skip_bad(&mut self) -> Option<BadBatch> {
+        let bad = self.bad.take()?;
+        self.position = bad.last_offset + 1;
+        Some(bad)
+    }
+
+    fn take(
+        &mut self,
+        bytes: Bytes,
+        aborting: &mut Aborting,
+        out: &mut Vec<Record>,
+    ) -> Result<(), StoreError> {
+        for batch in batch::split(bytes) {
+            let broken = |error| StoreError::Corrupt(format!("partition {}: {error}", self.part));
+            let batch = batch.map_err(broken)?;
+            let header = BatchHeader::parse(&batch).map_err(broken)?;
+            if header.last_offset() < self.position {
+                continue;
+            }
+            let passed = header.last_offset() + 1 - self.position.max(header.base_offset);
+            let passed = u64::try_from(passed).unwrap_or(0);
+            if header.is_control() {
+                aborting.marker(&header, &batch);
+                self.skipped += passed.min(u64::try_from(header.record_count).unwrap_or(0));
+            } else if aborting.covers(&header) {
+                self.skipped += passed.min(u64::try_from(header.record_count).unwrap_or(0));
+            } else {
+                match batch::decode(&batch) {
+                    Ok(records) => {
+                        let from = self.position;
+                        out.extend(records.into_iter().filter(|record| record.offset >= from));
+                    }
+                    Err(error) => {
+                        self.bad = Some(BadBatch {
+                            first_offset: header.base_offset,
+                            last_offset: header.last_offset(),
+                            reason: error.to_string(),
+                            bytes: batch,
+                        });
+                        return Ok(());
+                    }
+                }
+            }
+            self.position = header.last_offset() + 1;
+        }
+        Ok(())
+    }
+}
+
+/// Which producers' records are being left out while a read goes forward.
+struct Aborting {
+    /// By first offset, the next one last.
+    ahead: Vec<AbortedTxn>,
+    now: HashSet<i64>,
+}
+
+impl Aborting {
+    fn new(aborted: &[AbortedTxn]) -> Self {
+        let mut ahead = aborted.to_vec();
+        ahead.sort_by_key(|txn| std::cmp::Reverse(txn.first_offset));
+        Self { ahead, now: HashSet::new() }
+    }
+
+    fn covers(&mut self, header: &BatchHeader) -> bool {
+        while let Some(txn) = self.ahead.last()
+            && txn.first_offset <= header.last_offset()
+        {
+            self.now.insert(txn.producer_id);
+            self.ahead.pop();
+        }
+        header.is_transactional() && self.now.contains(&header.producer_id)
+    }
+
+    /// An abort marker ends what it aborts.
+    fn marker(&mut self, header: &BatchHeader, batch: &Bytes) {
+        const ABORT: [u8; 2] = [0, 0];
+        let Ok(records) = batch::decode(batch) else { return };
+        let aborts = records.iter().any(|record| {
+            // A control record's key: version, then type; 0 aborts, 1 commits.
+            record.key.as_ref().is_some_and(|key| key.get(2..4) == Some(&ABORT))
+        });
+        if aborts {
+            self.now.remove(&header.producer_id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

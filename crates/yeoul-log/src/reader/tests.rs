@@ -1,0 +1,166 @@
+//! Reading over the simulated store.
+
+use super::*;
+use crate::batch::{BatchBuilder, Codec, Header};
+use yeoul_base::store::{PartEnds, Read};
+use yeoul_base::{Append, Commit, MemStore, NewTopic};
+
+fn store() -> Result<(Arc<MemStore>, PartId), StoreError> {
+    let store = Arc::new(MemStore::new());
+    let new = NewTopic { name: "t".into(), partitions: 1, config: Default::default() };
+    let part = store.create_topic(new)?.partitions[0];
+    Ok((store, part))
+}
+
+fn append(store: &MemStore, part: PartId, batch: Bytes) -> Result<(), StoreError> {
+    let commit = Commit { appends: vec![Append { part, batch }], ..Commit::default() };
+    store.commit(commit).map(|_| ())
+}
+
+fn batch_of(values: &[&str]) -> Bytes {
+    let mut builder = BatchBuilder::new(Codec::Lz4);
+    for value in values {
+        let headers: &[Header] = &[];
+        builder.push(1, None, Some(value.as_bytes()), headers);
+    }
+    builder.finish().expect("not empty")
+}
+
+fn values(records: &[Record]) -> Vec<String> {
+    let text =
+        |record: &Record| String::from_utf8_lossy(record.value.as_deref()?).into_owned().into();
+    records.iter().filter_map(text).collect()
+}
+
+#[test]
+fn starts_inside_a_batch_and_waits_at_the_end() -> Result<(), StoreError> {
+    let (store, part) = store()?;
+    append(&store, part, batch_of(&["a", "b", "c"]))?;
+    append(&store, part, batch_of(&["d"]))?;
+    let mut reader = PartitionReader::new(store.clone(), part, 1, Isolation::Committed);
+    assert_eq!(values(&reader.next(1)?), ["b", "c"]);
+    assert_eq!(values(&reader.next(1)?), ["d"]);
+    assert_eq!(reader.next(1)?, []);
+    assert_eq!((reader.position(), reader.skipped()), (4, 0));
+    append(&store, part, batch_of(&["e"]))?;
+    let records = reader.next(1 << 20)?;
+    assert_eq!((records[0].offset, values(&records)), (4, vec!["e".to_owned()]));
+    Ok(())
+}
+
+#[test]
+fn a_batch_that_does_not_decode_stops_until_it_is_taken_out() -> Result<(), StoreError> {
+    let (store, part) = store()?;
+    append(&store, part, batch_of(&["a"]))?;
+    let mut bad = batch_of(&["b", "c"]).to_vec();
+    bad.truncate(bad.len() - 4);
+    let length = (bad.len() - 12) as i32;
+    bad[8..12].copy_from_slice(&length.to_be_bytes());
+    append(&store, part, Bytes::from(bad))?;
+    append(&store, part, batch_of(&["d"]))?;
+    let mut reader = PartitionReader::new(store, part, 0, Isolation::Uncommitted);
+    assert_eq!(values(&reader.next(1 << 20)?), ["a"]);
+    for _ in 0..2 {
+        assert!(matches!(reader.next(1 << 20), Err(StoreError::BadBatch(_))));
+    }
+    let taken = reader.skip_bad().expect("the batch");
+    assert_eq!((taken.first_offset, taken.last_offset), (1, 2));
+    assert_eq!(values(&reader.next(1 << 20)?), ["d"]);
+    Ok(())
+}
+
+/// A store that answers one read: transactions are not the simulated store's.
+#[derive(Debug)]
+struct Fixed(MemStore, Vec<AbortedTxn>);
+
+impl Store for Fixed {
+    fn read(&self, p: PartId, from: Offset, max: usize, i: Isolation) -> Result<Read, StoreError> {
+        Ok(Read { aborted: self.1.clone(), ..self.0.read(p, from, max, i)? })
+    }
+    fn topics(&self) -> Arc<yeoul_base::Topics> {
+        self.0.topics()
+    }
+    fn create_topic(&self, t: NewTopic) -> Result<Arc<yeoul_base::TopicInfo>, StoreError> {
+        self.0.create_topic(t)
+    }
+    fn delete_topic(&self, name: &str) -> Result<(), StoreError> {
+        self.0.delete_topic(name)
+    }
+    fn alter_topic(
+        &self,
+        name: &str,
+        changes: Vec<(String, Option<String>)>,
+    ) -> Result<Arc<yeoul_base::TopicInfo>, StoreError> {
+        self.0.alter_topic(name, changes)
+    }
+    fn add_partitions(
+        &self,
+        name: &str,
+        total: u32,
+    ) -> Result<Arc<yeoul_base::TopicInfo>, StoreError> {
+        self.0.add_partitions(name, total)
+    }
+    fn claim(&self, component: &str) -> Result<yeoul_base::Fence, StoreError> {
+        self.0.claim(component)
+    }
+    fn new_producer_id(&self) -> Result<i64, StoreError> {
+        self.0.new_producer_id()
+    }
+    fn submit(&self, commit: Commit, done: yeoul_base::Done) {
+        self.0.submit(commit, done);
+    }
+    fn fact(&self, kind: yeoul_base::FactKind, key: &[u8]) -> Option<Bytes> {
+        self.0.fact(kind, key)
+    }
+    fn facts(&self, kind: yeoul_base::FactKind, prefix: &[u8]) -> Vec<(Bytes, Bytes)> {
+        self.0.facts(kind, prefix)
+    }
+    fn ends(&self, part: PartId) -> Option<PartEnds> {
+        self.0.ends(part)
+    }
+    fn offset_at(&self, part: PartId, at: i64) -> Result<Option<(Offset, i64)>, StoreError> {
+        self.0.offset_at(part, at)
+    }
+    fn watch(
+        &self,
+        what: yeoul_base::Watched,
+        wake: Arc<dyn yeoul_base::Wake>,
+    ) -> yeoul_base::WatchGuard {
+        self.0.watch(what, wake)
+    }
+    fn leader_epoch(&self) -> i32 {
+        self.0.leader_epoch()
+    }
+}
+
+#[test]
+fn aborted_and_control_records_are_left_out_and_counted() -> Result<(), StoreError> {
+    let (store, part) = store()?;
+    let txn = |producer: i64, values: &[&str]| {
+        let mut builder = BatchBuilder::new(Codec::None);
+        builder.attributes(1 << 4).producer(producer, 0, 0);
+        values.iter().for_each(|value| builder.push(1, None, Some(value.as_bytes()), &[]));
+        builder.finish().expect("not empty")
+    };
+    let marker = |producer: i64, kind: u8| {
+        let mut builder = BatchBuilder::new(Codec::None);
+        builder.attributes(1 << 4 | 1 << 5).producer(producer, 0, -1);
+        builder.push(1, Some(&[0, 0, 0, kind]), Some(&[0; 6]), &[]);
+        builder.finish().expect("not empty")
+    };
+    append(&store, part, txn(1, &["a", "b"]))?; // 0, 1: aborted
+    append(&store, part, txn(2, &["c"]))?; // 2: committed
+    append(&store, part, marker(1, 0))?; // 3
+    append(&store, part, txn(1, &["d"]))?; // 4: committed
+    append(&store, part, marker(2, 1))?; // 5
+    append(&store, part, marker(1, 1))?; // 6
+    append(&store, part, txn(2, &["e"]))?; // 7: aborted
+    append(&store, part, marker(2, 0))?; // 8
+    append(&store, part, batch_of(&["f"]))?; // 9
+    let aborted = |producer_id, first_offset| AbortedTxn { producer_id, first_offset };
+    let fixed = Fixed((*store).clone(), vec![aborted(1, 0), aborted(2, 7)]);
+    let mut reader = PartitionReader::new(Arc::new(fixed), part, 0, Isolation::Committed);
+    assert_eq!(values(&reader.next(1 << 20)?), ["c", "d", "f"]);
+    assert_eq!((reader.skipped(), reader.position()), (7, 10));
+    Ok(())
+}
