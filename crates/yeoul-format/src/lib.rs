@@ -5,10 +5,23 @@
 //! taken, and a record that cannot be used is an error with its reason, never a panic.
 
 mod columns;
+mod decode;
+mod encode;
+mod infer;
+mod json;
+mod line;
+mod row;
+mod scalar;
 mod schema;
 mod types;
 
 pub use columns::Columns;
+pub use decode::{Decode, Delimited};
+pub use encode::RowEncoder;
+pub use infer::{INFER_COLUMNS_MAX, INFER_RECORDS_MAX, infer};
+pub use json::{DEPTH_MAX, JsonError, KEYS_MAX, RECORD_BYTES_MAX};
+pub use line::{DecodeError, LineDecoder};
+pub use row::{BATCH_INPUT_BYTES_MAX, REST_COLUMN, RowDecoder, RowError, RowOptions};
 pub use schema::{Origin, Schema, SchemaError};
 pub use types::{
     COLUMNS_MAX, Column, ColumnType, EpochUnit, TYPE_DEPTH_MAX, TYPE_METADATA, TypeError,
