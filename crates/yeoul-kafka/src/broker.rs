@@ -1,0 +1,115 @@
+//! What all connections share, and what one request knows about where it came from.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, oneshot};
+use yeoul_base::{Clock, Commit, Committed, PartId, Rand, Store, StoreError, TopicInfo};
+use yeoul_kafka_wire::api::metadata::MetadataBroker;
+
+use crate::group::Groups;
+use crate::metrics::KafkaMetrics;
+use crate::options::KafkaOptions;
+
+/// The one broker's id.
+pub(crate) const NODE_ID: i32 = 1;
+
+/// Shared by every connection.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    pub(crate) options: KafkaOptions,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) groups: Groups,
+    pub(crate) metrics: Arc<KafkaMetrics>,
+    /// KiB of large requests in memory.
+    pub(crate) request_memory: Arc<Semaphore>,
+}
+
+impl Broker {
+    pub(crate) fn new(
+        options: KafkaOptions,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        rand: Arc<dyn Rand>,
+    ) -> Self {
+        let memory = options.request_memory_bytes >> 10;
+        Self {
+            groups: Groups::new(
+                Arc::clone(&store),
+                Arc::clone(&clock),
+                rand,
+                options.initial_rebalance_delay,
+            ),
+            store,
+            clock,
+            metrics: Arc::new(KafkaMetrics::default()),
+            request_memory: Arc::new(Semaphore::new(memory)),
+            options,
+        }
+    }
+
+    /// Runs something of the store that may wait for the disk off the async threads.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = Arc::clone(&self.store);
+        tokio::task::spawn_blocking(move || work(&*store))
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Closed("the node is stopping".into())))
+    }
+}
+
+/// Commits and waits, without holding a thread.
+pub(crate) async fn commit_on(store: &dyn Store, commit: Commit) -> Result<Committed, StoreError> {
+    let (send, receive) = oneshot::channel();
+    store.submit(
+        commit,
+        Box::new(move |result| {
+            // Nobody waits any more when the connection is gone; the commit holds all the same.
+            let _ = send.send(result);
+        }),
+    );
+    receive
+        .await
+        .unwrap_or_else(|_| Err(StoreError::Closed("the commit was dropped unanswered".into())))
+}
+
+/// Kafka's number of a partition, looked up.
+pub(crate) fn partition(topic: &TopicInfo, number: i32) -> Option<PartId> {
+    usize::try_from(number).ok().and_then(|index| topic.partitions.get(index)).copied()
+}
+
+/// Where a connection came from and how its client reaches this node.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) addr: SocketAddr,
+    pub(crate) advertised_host: String,
+    pub(crate) advertised_port: u16,
+}
+
+/// What a handler knows beside its request.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) version: i16,
+    pub(crate) client_id: String,
+}
+
+impl Context {
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.broker.store
+    }
+
+    /// This node as the client is to reach it.
+    pub(crate) fn node(&self) -> MetadataBroker {
+        MetadataBroker {
+            node_id: NODE_ID,
+            host: self.peer.advertised_host.clone(),
+            port: i32::from(self.peer.advertised_port),
+            rack: None,
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The one place where the store's refusals become Kafka's error codes.
+//!
+//! Clients act on the code: a retriable one is tried again, a fatal one ends a producer. So the
+//! choice here decides whether a full disk is a pause or a crash on the other side.
+
+use yeoul_base::StoreError;
+use yeoul_kafka_wire::ErrorCode;
+use yeoul_log::batch::BatchError;
+
+/// What a refused operation of the store means to a client.
+pub(crate) fn of_store(error: &StoreError) -> ErrorCode {
+    match error {
+        StoreError::UnknownTopic(_) | StoreError::UnknownPartition(_) => {
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+        }
+        StoreError::TopicExists(_) => ErrorCode::TOPIC_ALREADY_EXISTS,
+        StoreError::OffsetOutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
+        StoreError::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
+        StoreError::BadBatch(_) => ErrorCode::CORRUPT_MESSAGE,
+        StoreError::OutOfOrderSequence { .. } => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
+        StoreError::ProducerFenced { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
+        StoreError::Invalid(_) => ErrorCode::INVALID_REQUEST,
+        // Retriable: the client keeps its records until there is room, or until the node is
+        // back after it was closed.
+        StoreError::DiskFull(_) | StoreError::Corrupt(_) | StoreError::Io(_) => {
+            ErrorCode::KAFKA_STORAGE_ERROR
+        }
+        StoreError::Closed(_) => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+    }
+}
+
+/// What a batch that did not pass its check means to its producer.
+pub(crate) fn of_batch(error: &BatchError) -> ErrorCode {
+    match error {
+        BatchError::Magic(_) => ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT,
+        BatchError::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
+        BatchError::Codec(_) => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
+        BatchError::Count { .. } | BatchError::Record { .. } => ErrorCode::INVALID_RECORD,
+        _ => ErrorCode::CORRUPT_MESSAGE,
+    }
+}

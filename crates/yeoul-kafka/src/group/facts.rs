@@ -1,0 +1,140 @@
+//! Committed offsets as facts. Bytes: `docs/formats/group-offsets.md`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use yeoul_base::fields::{FieldError, FieldReader, FieldWriter};
+use yeoul_base::{FactKey, FactKind, Store, TopicId};
+
+const KEY_VERSION: u8 = 1;
+const VALUE_VERSION: u8 = 1;
+
+/// Which partition of a group's offsets. By the topic's id: a topic made again under the same
+/// name starts without offsets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct OffsetKey {
+    pub(crate) topic: TopicId,
+    pub(crate) partition: i32,
+}
+
+/// What was committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Committed {
+    /// The next record to read.
+    pub(crate) offset: i64,
+    /// As the client gave it; −1: none.
+    pub(crate) leader_epoch: i32,
+    /// The client's own text.
+    pub(crate) metadata: String,
+    pub(crate) committed_ms: i64,
+}
+
+fn prefix(group: &str) -> FieldWriter {
+    let mut out = FieldWriter::versioned(KEY_VERSION);
+    out.str(group);
+    out
+}
+
+fn decode_key(key: &[u8]) -> Result<(&str, OffsetKey), FieldError> {
+    let mut input = FieldReader::versioned(key, KEY_VERSION)?;
+    let group = input.str("group")?;
+    let topic = TopicId(input.id16("topic")?);
+    let partition = input.u32("partition")?;
+    let partition = i32::try_from(partition)
+        .map_err(|_| FieldError { field: "partition", what: "number above 31 bits" })?;
+    input.end()?;
+    Ok((group, OffsetKey { topic, partition }))
+}
+
+impl OffsetKey {
+    pub(crate) fn fact(&self, group: &str) -> FactKey {
+        let mut out = prefix(group);
+        out.id16(&self.topic.0);
+        // Not negative: it was looked up among the topic's partitions.
+        out.u64(u64::try_from(self.partition).unwrap_or(0));
+        FactKey::new(FactKind::GroupOffset, out.finish())
+    }
+}
+
+impl Committed {
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut out = FieldWriter::versioned(VALUE_VERSION);
+        out.i64(self.offset).i64(self.leader_epoch.into()).str(&self.metadata);
+        out.i64(self.committed_ms);
+        out.finish()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, FieldError> {
+        let mut input = FieldReader::versioned(bytes, VALUE_VERSION)?;
+        let offset = input.i64("offset")?;
+        let leader_epoch = i32::try_from(input.i64("leader_epoch")?)
+            .map_err(|_| FieldError { field: "leader_epoch", what: "number above 32 bits" })?;
+        let metadata = input.str("metadata")?.to_owned();
+        let committed_ms = input.i64("committed_ms")?;
+        input.end()?;
+        Ok(Self { offset, leader_epoch, metadata, committed_ms })
+    }
+}
+
+/// What one group committed. A fact that does not decode is left out with a warning: the group
+/// then starts where its client's `auto.offset.reset` says.
+pub(crate) fn of_group(store: &dyn Store, group: &str) -> BTreeMap<OffsetKey, Committed> {
+    let mut offsets = BTreeMap::new();
+    for (key, value) in store.facts(FactKind::GroupOffset, &prefix(group).finish()) {
+        let decoded = decode_key(&key)
+            .and_then(|(_, key)| Committed::decode(&value).map(|value| (key, value)));
+        match decoded {
+            Ok((key, value)) => {
+                offsets.insert(key, value);
+            }
+            Err(error) => tracing::warn!(group, %error, "a committed offset does not decode"),
+        }
+    }
+    offsets
+}
+
+/// The facts of all groups about one topic.
+pub(crate) fn of_topic(store: &dyn Store, topic: TopicId) -> Vec<FactKey> {
+    let all = store.facts(FactKind::GroupOffset, &[KEY_VERSION]);
+    all.into_iter()
+        .filter(|(key, _)| decode_key(key).is_ok_and(|(_, of)| of.topic == topic))
+        .map(|(key, _)| FactKey::new(FactKind::GroupOffset, key))
+        .collect()
+}
+
+/// Every group that committed something.
+pub(crate) fn names(store: &dyn Store) -> BTreeSet<String> {
+    let all = store.facts(FactKind::GroupOffset, &[KEY_VERSION]);
+    all.iter()
+        .filter_map(|(key, _)| decode_key(key).ok())
+        .map(|(group, _)| group.to_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_values_keep_their_documented_bytes() {
+        let key = OffsetKey { topic: TopicId([0xab; 16]), partition: 300 };
+        let fact = key.fact("g1");
+        let mut expected = vec![1, 2, b'g', b'1'];
+        expected.extend([0xab; 16]);
+        expected.extend([0xac, 0x02]);
+        assert_eq!(fact.key, expected);
+        assert_eq!(decode_key(&fact.key), Ok(("g1", key)));
+
+        let value =
+            Committed { offset: 5, leader_epoch: -1, metadata: "m".into(), committed_ms: 64 };
+        assert_eq!(value.encode(), vec![1, 10, 1, 1, b'm', 0x80, 0x01]);
+        assert_eq!(Committed::decode(&value.encode()), Ok(value));
+    }
+
+    #[test]
+    fn a_group_does_not_see_the_offsets_of_one_whose_name_begins_alike() {
+        let short = prefix("g").finish();
+        let key = OffsetKey { topic: TopicId([0; 16]), partition: 0 }.fact("gg");
+        assert!(!key.key.starts_with(&short));
+    }
+}

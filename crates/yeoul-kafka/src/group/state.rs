@@ -1,0 +1,549 @@
+//! One group: who is in it, in which generation, and who waits for what. Pure: it is told the
+//! time and answers through the channels its members left.
+//!
+//! Invariant: in CompletingRebalance and Stable the members are exactly those that joined the
+//! current generation.
+
+mod member;
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use yeoul_kafka_wire::ErrorCode;
+use yeoul_kafka_wire::api::heartbeat::HeartbeatRequest;
+use yeoul_kafka_wire::api::join_group::{JoinGroupMember, JoinGroupRequest, JoinGroupResponse};
+use yeoul_kafka_wire::api::leave_group::LeavingMember;
+use yeoul_kafka_wire::api::offset_commit::OffsetCommitRequest;
+use yeoul_kafka_wire::api::sync_group::{SyncGroupRequest, SyncGroupResponse};
+
+use super::GroupInfo;
+use member::Member;
+
+/// Members of one group, those that only have an id so far included.
+const MEMBERS_MAX: usize = 10_000;
+/// What all members of a group may have given in metadata, so that a group stays small.
+const METADATA_BYTES_MAX: usize = 16 << 20;
+/// As Kafka's `group.max.session.timeout.ms`.
+const SESSION_MAX: Duration = Duration::from_secs(1800);
+
+/// Who asks to join, beside what the request says.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) client_id: String,
+    pub(crate) client_host: String,
+    /// The client understands being told its id first.
+    pub(crate) member_id_required: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Empty,
+    /// Waiting for the members to join.
+    Preparing,
+    /// Waiting for the leader's assignment.
+    Completing,
+    Stable,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub(super) struct Group {
+    phase: Phase,
+    generation: i32,
+    protocol_type: String,
+    protocol: String,
+    leader: Option<String>,
+    members: BTreeMap<String, Member>,
+    /// Ids given out and not used yet, until when they hold.
+    pending: HashMap<String, Duration>,
+    /// When the phase ends by itself.
+    deadline: Option<Duration>,
+    /// The first join of an empty group waits for others until the deadline.
+    in_initial_delay: bool,
+    initial_delay: Duration,
+}
+
+impl Group {
+    pub(super) fn new(initial_delay: Duration) -> Self {
+        Self {
+            phase: Phase::Empty,
+            generation: 0,
+            protocol_type: String::new(),
+            protocol: String::new(),
+            leader: None,
+            members: BTreeMap::new(),
+            pending: HashMap::new(),
+            deadline: None,
+            in_initial_delay: false,
+            initial_delay,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Nothing would be lost: no members, no ids given out.
+    pub(super) fn is_forgettable(&self) -> bool {
+        self.members.is_empty() && self.pending.is_empty()
+    }
+
+    pub(super) fn describe(&self, name: &str) -> GroupInfo {
+        GroupInfo {
+            name: name.to_owned(),
+            state: match self.phase {
+                Phase::Empty => "Empty",
+                Phase::Preparing => "PreparingRebalance",
+                Phase::Completing => "CompletingRebalance",
+                Phase::Stable => "Stable",
+            },
+            protocol_type: self.protocol_type.clone(),
+            protocol: self.protocol.clone(),
+            generation: self.generation,
+            members: self.members.iter().map(|(id, m)| m.describe(id, &self.protocol)).collect(),
+            offsets: Vec::new(),
+        }
+    }
+
+    /// Answers through `answer`, at once or when the generation is complete.
+    pub(super) fn join(
+        &mut self,
+        now: Duration,
+        caller: Caller,
+        request: &JoinGroupRequest,
+        fresh_id: String,
+        answer: oneshot::Sender<JoinGroupResponse>,
+    ) {
+        let member_id = match self.admit(now, &caller, request, fresh_id) {
+            Ok(member_id) => member_id,
+            Err((error_code, member_id)) => {
+                let refused =
+                    JoinGroupResponse { error_code, member_id, ..JoinGroupResponse::default() };
+                // A receiver that has gone wanted no answer.
+                let _ = answer.send(refused);
+                return;
+            }
+        };
+        self.protocol_type.clone_from(&request.protocol_type);
+        self.pending.remove(&member_id);
+        let is_leader = self.leader.as_ref() == Some(&member_id);
+        let new = Member::new(now, caller, request);
+        let changed = match self.members.get_mut(&member_id) {
+            Some(member) => member.rejoin(new),
+            None => {
+                self.members.insert(member_id.clone(), new);
+                true
+            }
+        };
+        let settled = match self.phase {
+            Phase::Empty | Phase::Preparing => false,
+            // The answer to an earlier join was lost on its way.
+            Phase::Completing => !changed,
+            // A leader that joins again wants the partitions assigned anew.
+            Phase::Stable => !changed && !is_leader,
+        };
+        if settled {
+            let _ = answer.send(self.joined(&member_id));
+            return;
+        }
+        if let Some(member) = self.members.get_mut(&member_id) {
+            member.joining = Some(answer);
+        }
+        self.prepare(now);
+        self.complete_join_if_ready(now);
+    }
+
+    /// Finds the id under which the member joins, or the error and the id to answer with.
+    fn admit(
+        &mut self,
+        now: Duration,
+        caller: &Caller,
+        request: &JoinGroupRequest,
+        fresh_id: String,
+    ) -> Result<String, (ErrorCode, String)> {
+        let asked = request.member_id.clone();
+        let session = member::millis(request.session_timeout_ms);
+        if session.is_zero() || session > SESSION_MAX {
+            return Err((ErrorCode::INVALID_SESSION_TIMEOUT, asked));
+        }
+        if !self.fits_protocols(&asked, request) {
+            return Err((ErrorCode::INCONSISTENT_GROUP_PROTOCOL, asked));
+        }
+        if self.members.len() + self.pending.len() >= MEMBERS_MAX && asked.is_empty()
+            || self.metadata_bytes() + member::metadata_bytes(request) > METADATA_BYTES_MAX
+        {
+            return Err((ErrorCode::GROUP_MAX_SIZE_REACHED, asked));
+        }
+        let holder = self.holder(request.group_instance_id.as_deref());
+        if asked.is_empty() {
+            return match (&request.group_instance_id, holder) {
+                (Some(_), Some(old)) => {
+                    self.replace(&old, &fresh_id);
+                    Ok(fresh_id)
+                }
+                (None, _) if caller.member_id_required => {
+                    self.pending.insert(fresh_id.clone(), now + session);
+                    Err((ErrorCode::MEMBER_ID_REQUIRED, fresh_id))
+                }
+                _ => Ok(fresh_id),
+            };
+        }
+        if self.members.contains_key(&asked) || self.pending.contains_key(&asked) {
+            return match holder {
+                Some(holder) if holder != asked => Err((ErrorCode::FENCED_INSTANCE_ID, asked)),
+                _ => Ok(asked),
+            };
+        }
+        match holder {
+            Some(_) => Err((ErrorCode::FENCED_INSTANCE_ID, asked)),
+            None => Err((ErrorCode::UNKNOWN_MEMBER_ID, asked)),
+        }
+    }
+
+    /// Whether the others of the group can agree with this member on a protocol.
+    fn fits_protocols(&self, member_id: &str, request: &JoinGroupRequest) -> bool {
+        if request.protocols.is_empty() || request.protocol_type.is_empty() {
+            return false;
+        }
+        let replaced = self.holder(request.group_instance_id.as_deref());
+        let mut others = self
+            .members
+            .iter()
+            .filter(|(id, _)| *id != member_id && Some(*id) != replaced.as_ref())
+            .map(|(_, member)| member)
+            .peekable();
+        if others.peek().is_none() {
+            return true;
+        }
+        let others: Vec<_> = others.collect();
+        self.protocol_type == request.protocol_type
+            && request
+                .protocols
+                .iter()
+                .any(|protocol| others.iter().all(|other| other.supports(&protocol.name)))
+    }
+
+    fn metadata_bytes(&self) -> usize {
+        self.members.values().map(Member::metadata_bytes).sum()
+    }
+
+    /// The member that a static member's name belongs to.
+    fn holder(&self, instance: Option<&str>) -> Option<String> {
+        let instance = instance?;
+        let mut members = self.members.iter();
+        members.find(|(_, m)| m.instance_id.as_deref() == Some(instance)).map(|(id, _)| id.clone())
+    }
+
+    /// A static member came back under a new id; whoever still uses the old one is told.
+    fn replace(&mut self, old: &str, new: &str) {
+        if let Some(mut member) = self.members.remove(old) {
+            member.fence(ErrorCode::FENCED_INSTANCE_ID);
+            if self.leader.as_deref() == Some(old) {
+                self.leader = Some(new.to_owned());
+            }
+            self.members.insert(new.to_owned(), member);
+        }
+    }
+
+    /// Begins a rebalance unless one is being prepared.
+    fn prepare(&mut self, now: Duration) {
+        match self.phase {
+            Phase::Preparing => return,
+            Phase::Empty => {
+                self.in_initial_delay = true;
+                self.deadline = Some(now + self.initial_delay);
+            }
+            Phase::Completing | Phase::Stable => {
+                self.in_initial_delay = false;
+                let patience = self.members.values().map(|member| member.rebalance_timeout).max();
+                self.deadline = Some(now + patience.unwrap_or_default());
+            }
+        }
+        for member in self.members.values_mut() {
+            member.refuse_sync(ErrorCode::REBALANCE_IN_PROGRESS);
+        }
+        self.phase = Phase::Preparing;
+    }
+
+    fn complete_join_if_ready(&mut self, now: Duration) {
+        let all_here = self.members.values().all(Member::is_joining);
+        if self.phase == Phase::Preparing
+            && all_here
+            && self.pending.is_empty()
+            && !self.in_initial_delay
+        {
+            self.complete_join(now);
+        }
+    }
+
+    /// The next generation is whoever waits to be in it.
+    fn complete_join(&mut self, now: Duration) {
+        // Static members keep their place while they are away, until their session ends.
+        self.members.retain(|_, member| member.is_joining() || member.instance_id.is_some());
+        self.in_initial_delay = false;
+        self.generation = self.generation.checked_add(1).unwrap_or(1);
+        if self.members.is_empty() {
+            self.become_empty();
+            return;
+        }
+        let leader_here = self.leader.as_ref().is_some_and(|id| self.members.contains_key(id));
+        if !leader_here {
+            let joining = self.members.iter().find(|(_, member)| member.is_joining());
+            self.leader = joining.or(self.members.iter().next()).map(|(id, _)| id.clone());
+        }
+        self.protocol = self.vote();
+        self.phase = Phase::Completing;
+        let patience = self.members.values().map(|member| member.rebalance_timeout).max();
+        self.deadline = Some(now + patience.unwrap_or_default());
+        let ids: Vec<_> = self.members.keys().cloned().collect();
+        for id in ids {
+            let answer = self.joined(&id);
+            if let Some(member) = self.members.get_mut(&id) {
+                member.answer_join(now, answer);
+            }
+        }
+    }
+
+    fn become_empty(&mut self) {
+        self.phase = Phase::Empty;
+        self.in_initial_delay = false;
+        self.deadline = None;
+        self.leader = None;
+        self.protocol.clear();
+    }
+
+    /// The protocol all support that most prefer.
+    fn vote(&self) -> String {
+        let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
+        for member in self.members.values() {
+            let mut names = member.protocol_names();
+            let choice = names.find(|name| self.members.values().all(|other| other.supports(name)));
+            if let Some(choice) = choice {
+                *votes.entry(choice).or_default() += 1;
+            }
+        }
+        let most = votes.into_iter().max_by_key(|(_, count)| *count);
+        most.map(|(name, _)| name.to_owned()).unwrap_or_default()
+    }
+
+    fn joined(&self, member_id: &str) -> JoinGroupResponse {
+        let leader = self.leader.clone().unwrap_or_default();
+        let members = if leader == member_id {
+            self.members
+                .iter()
+                .map(|(id, member)| JoinGroupMember {
+                    member_id: id.clone(),
+                    group_instance_id: member.instance_id.clone(),
+                    metadata: member.metadata(&self.protocol),
+                })
+                .collect()
+        } else {
+            Vec::new()
+        };
+        JoinGroupResponse {
+            generation_id: self.generation,
+            protocol_type: Some(self.protocol_type.clone()),
+            protocol_name: Some(self.protocol.clone()),
+            leader,
+            member_id: member_id.to_owned(),
+            members,
+            ..JoinGroupResponse::default()
+        }
+    }
+
+    /// Keeps `answer` until the assignment is there, or refuses.
+    pub(super) fn sync(
+        &mut self,
+        now: Duration,
+        request: &SyncGroupRequest,
+        answer: oneshot::Sender<SyncGroupResponse>,
+    ) -> Result<(), ErrorCode> {
+        let instance = request.group_instance_id.as_deref();
+        self.check_member(&request.member_id, instance, request.generation_id)?;
+        let other =
+            |asked: &Option<String>, ours: &str| asked.as_deref().is_some_and(|a| a != ours);
+        if other(&request.protocol_type, &self.protocol_type)
+            || other(&request.protocol_name, &self.protocol)
+        {
+            return Err(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+        }
+        match self.phase {
+            Phase::Empty => return Err(ErrorCode::UNKNOWN_MEMBER_ID),
+            Phase::Preparing => return Err(ErrorCode::REBALANCE_IN_PROGRESS),
+            Phase::Completing | Phase::Stable => {}
+        }
+        let Some(member) = self.members.get_mut(&request.member_id) else {
+            return Err(ErrorCode::UNKNOWN_MEMBER_ID);
+        };
+        member.seen(now);
+        member.syncing = Some(answer);
+        if self.phase == Phase::Completing {
+            if self.leader.as_ref() != Some(&request.member_id) {
+                return Ok(());
+            }
+            self.assign(request);
+        }
+        self.answer_syncs(now);
+        Ok(())
+    }
+
+    fn assign(&mut self, request: &SyncGroupRequest) {
+        for member in self.members.values_mut() {
+            member.assignment = Bytes::new();
+        }
+        for given in &request.assignments {
+            if let Some(member) = self.members.get_mut(&given.member_id) {
+                // A copy: a slice would keep the leader's whole request alive.
+                member.assignment = Bytes::copy_from_slice(&given.assignment);
+            }
+        }
+        self.phase = Phase::Stable;
+        self.deadline = None;
+    }
+
+    fn answer_syncs(&mut self, now: Duration) {
+        for member in self.members.values_mut() {
+            member.answer_sync(now, &self.protocol_type, &self.protocol);
+        }
+    }
+
+    fn check_member(
+        &self,
+        member_id: &str,
+        instance: Option<&str>,
+        generation: i32,
+    ) -> Result<(), ErrorCode> {
+        match self.holder(instance) {
+            Some(holder) if holder != member_id => return Err(ErrorCode::FENCED_INSTANCE_ID),
+            _ => {}
+        }
+        if !self.members.contains_key(member_id) {
+            return Err(ErrorCode::UNKNOWN_MEMBER_ID);
+        }
+        if generation != self.generation {
+            return Err(ErrorCode::ILLEGAL_GENERATION);
+        }
+        Ok(())
+    }
+
+    pub(super) fn heartbeat(&mut self, now: Duration, request: &HeartbeatRequest) -> ErrorCode {
+        let instance = request.group_instance_id.as_deref();
+        if let Err(code) = self.check_member(&request.member_id, instance, request.generation_id) {
+            return code;
+        }
+        if let Some(member) = self.members.get_mut(&request.member_id) {
+            member.seen(now);
+        }
+        match self.phase {
+            Phase::Empty => ErrorCode::UNKNOWN_MEMBER_ID,
+            Phase::Preparing => ErrorCode::REBALANCE_IN_PROGRESS,
+            Phase::Completing | Phase::Stable => ErrorCode::NONE,
+        }
+    }
+
+    pub(super) fn leave(&mut self, now: Duration, leaving: &LeavingMember) -> ErrorCode {
+        let holder = self.holder(leaving.group_instance_id.as_deref());
+        let id = match (holder, &leaving.group_instance_id) {
+            (Some(holder), _) if leaving.member_id.is_empty() => holder,
+            (Some(holder), _) if holder != leaving.member_id => {
+                return ErrorCode::FENCED_INSTANCE_ID;
+            }
+            (None, Some(_)) => return ErrorCode::UNKNOWN_MEMBER_ID,
+            _ => leaving.member_id.clone(),
+        };
+        if self.pending.remove(&id).is_some() {
+            self.complete_join_if_ready(now);
+            return ErrorCode::NONE;
+        }
+        if !self.members.contains_key(&id) {
+            return ErrorCode::UNKNOWN_MEMBER_ID;
+        }
+        self.remove(now, &id);
+        ErrorCode::NONE
+    }
+
+    fn remove(&mut self, now: Duration, id: &str) {
+        if let Some(mut member) = self.members.remove(id) {
+            member.fence(ErrorCode::UNKNOWN_MEMBER_ID);
+        }
+        if self.leader.as_deref() == Some(id) {
+            self.leader = None;
+        }
+        if self.members.is_empty() {
+            self.generation = self.generation.checked_add(1).unwrap_or(1);
+            self.become_empty();
+            return;
+        }
+        self.prepare(now);
+        self.complete_join_if_ready(now);
+    }
+
+    pub(super) fn check_commit(
+        &mut self,
+        now: Duration,
+        request: &OffsetCommitRequest,
+    ) -> Result<(), ErrorCode> {
+        if request.generation_id < 0 && self.members.is_empty() {
+            return Ok(());
+        }
+        let instance = request.group_instance_id.as_deref();
+        self.check_member(&request.member_id, instance, request.generation_id)?;
+        if self.phase == Phase::Completing {
+            return Err(ErrorCode::REBALANCE_IN_PROGRESS);
+        }
+        if let Some(member) = self.members.get_mut(&request.member_id) {
+            member.seen(now);
+        }
+        Ok(())
+    }
+
+    /// Does what is due.
+    pub(super) fn tick(&mut self, now: Duration) {
+        let before = self.pending.len();
+        self.pending.retain(|_, until| *until > now);
+        // We owe them an answer, so their silence means nothing.
+        self.members.values_mut().filter(|m| m.is_waiting()).for_each(|m| m.seen(now));
+        let silent: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.session_ends <= now)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in silent {
+            tracing::info!(member = %id, "a group member was not heard of in its session timeout");
+            self.remove(now, &id);
+        }
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.deadline = None;
+            match self.phase {
+                Phase::Preparing => self.complete_join(now),
+                // The leader, or a member, did not come for its assignment.
+                Phase::Completing => self.drop_unsynced(now),
+                Phase::Empty | Phase::Stable => {}
+            }
+        } else if self.pending.len() < before {
+            self.complete_join_if_ready(now);
+        }
+    }
+
+    fn drop_unsynced(&mut self, now: Duration) {
+        let absent: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.syncing.is_none())
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in absent {
+            self.remove(now, &id);
+        }
+    }
+
+    /// When the next tick has something to do.
+    pub(super) fn next_deadline(&self) -> Option<Duration> {
+        let sessions = self.members.values().map(|member| member.session_ends);
+        let pending = self.pending.values().copied();
+        sessions.chain(pending).chain(self.deadline).min()
+    }
+}

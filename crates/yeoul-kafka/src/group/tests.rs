@@ -1,0 +1,1 @@
+//! The coordinator over a simulated store.
