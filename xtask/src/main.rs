@@ -10,8 +10,16 @@
     reason = "a tool for the working tree: it prints its findings and reads files that are in no data directory"
 )]
 
+mod ci;
 mod examples;
+mod licences;
+mod metadata;
+mod node;
 mod repo;
+mod run;
+mod scripts;
+mod tidy;
+mod writeups;
 
 use std::process::ExitCode;
 
@@ -51,7 +59,16 @@ fn dispatch(repo: &Repo, words: &[String]) -> Outcome {
     };
     let flags = Flags::parse(rest)?;
     match command.as_str() {
+        "tidy" => tidy::run(repo),
+        "licences" => licences::run(repo),
+        "ci" => ci::run(repo),
         "examples" => examples::run(repo, flags.check),
+        "interop" => scripts::interop(repo, flags.name.as_deref(), flags.full, flags.record),
+        "soak" => scripts::soak(repo, flags.record),
+        "real" => scripts::real(repo, flags.record),
+        "bench" => scripts::bench(repo, flags.record),
+        "writeups" => writeups::run(repo, flags.record),
+        "ui-hash" => tidy::ui_hash(repo, flags.write),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())

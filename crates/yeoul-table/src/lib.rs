@@ -1,1 +1,24 @@
-//! Placeholder.
+//! Tables: rows of one topic, queryable from the moment they are appended, kept as Parquet files
+//! sorted by time.
+//!
+//! [`Table::append`] makes rows visible as chunks in memory, [`Table::seal`] turns them into
+//! table segments and commits the input position with them, [`Table::snapshot`] pins one state
+//! for a query. This crate knows Arrow and Parquet; it knows neither SQL nor JSON, and it reaches
+//! files only through [`yeoul_base::Disk`].
+//!
+//! Invariant: a row is in the table exactly when the offset it came from is below the position:
+//! positions and segments change in one commit. Bytes: `docs/formats/table.md`.
+
+mod chunk;
+mod error;
+mod folder;
+mod segment;
+mod spec;
+mod table;
+mod write;
+
+pub use chunk::{Chunk, Rows};
+pub use error::TableError;
+pub use segment::{Segment, SegmentId, SegmentMeta};
+pub use spec::{Granularity, OFFSET, PARTITION, SealLimits, TIME, TableSpec, time_field};
+pub use table::{SealReport, Snapshot, Table, TableStats};

@@ -1,0 +1,175 @@
+//! What a table is: its columns, how its files are cut, when rows are sealed and dropped.
+//!
+//! Invariant: the first column is [`TIME`], and the two columns of origin follow all others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+use crate::error::TableError;
+
+/// The time column: microseconds, UTC, never null.
+pub const TIME: &str = "__time";
+/// Kafka's partition number of the record a row came from.
+pub const PARTITION: &str = "_partition";
+/// The offset of the record a row came from.
+pub const OFFSET: &str = "_offset";
+
+/// So that a folder's name (three bytes per escaped byte) fits every file system.
+const NAME_BYTES_MAX: usize = 80;
+
+/// The field every table's columns start with.
+pub fn time_field() -> Field {
+    Field::new(TIME, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false)
+}
+
+/// The intervals at whose boundaries files may be cut, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Granularity {
+    Hour,
+    #[default]
+    Day,
+    /// From Monday.
+    Week,
+    Month,
+    Year,
+    All,
+}
+
+impl Granularity {
+    /// A number that is equal for times of the same interval and grows with time.
+    pub fn interval(self, time_us: i64) -> i64 {
+        const HOUR_US: i64 = 3_600_000_000;
+        let day = time_us.div_euclid(24 * HOUR_US);
+        match self {
+            Self::Hour => time_us.div_euclid(HOUR_US),
+            Self::Day => day,
+            // 1970-01-01 was a Thursday.
+            Self::Week => (day + 3).div_euclid(7),
+            Self::Month => {
+                let (year, month) = year_month(day);
+                year * 12 + month - 1
+            }
+            Self::Year => year_month(day).0,
+            Self::All => 0,
+        }
+    }
+}
+
+/// Year and month (1 to 12) of a day counted from 1970-01-01. Years are counted from March
+/// inside, so that the leap day is the last of its year; 146,097 days are 400 years.
+fn year_month(day: i64) -> (i64, i64) {
+    let shifted = day + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    (era * 400 + year_of_era + i64::from(month <= 2), month)
+}
+
+/// When rows in memory become a file: whichever is reached first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SealLimits {
+    /// Of Arrow memory.
+    pub bytes: usize,
+    pub rows: usize,
+    /// Since the oldest unsealed append.
+    pub age: Duration,
+}
+
+impl Default for SealLimits {
+    fn default() -> Self {
+        Self { bytes: 32 << 20, rows: 1_000_000, age: Duration::from_secs(60) }
+    }
+}
+
+/// A table's definition.
+#[derive(Debug, Clone)]
+pub struct TableSpec {
+    pub name: String,
+    /// The topic that feeds it; only for people, the rows come by [`crate::Table::append`].
+    pub topic: String,
+    /// [`time_field`] first; no column named [`PARTITION`] or [`OFFSET`].
+    pub columns: SchemaRef,
+    /// Columns that rows of one hour are sorted by; low cardinality first.
+    pub sort_by: Vec<String>,
+    pub granularity: Granularity,
+    pub limits: SealLimits,
+    /// Rows whose time is older than now minus this are dropped; `None` keeps all.
+    pub retention: Option<Duration>,
+}
+
+impl TableSpec {
+    /// With the defaults for all but name, topic and columns.
+    pub fn new(name: impl Into<String>, topic: impl Into<String>, columns: SchemaRef) -> Self {
+        Self {
+            name: name.into(),
+            topic: topic.into(),
+            columns,
+            sort_by: Vec::new(),
+            granularity: Granularity::default(),
+            limits: SealLimits::default(),
+            retention: None,
+        }
+    }
+
+    /// Checks the definition and adds the columns of origin.
+    pub(crate) fn full_schema(&self) -> Result<SchemaRef, TableError> {
+        let refuse = |what: String| Err(TableError::Spec { table: self.name.clone(), what });
+        if self.name.is_empty() || self.name.len() > NAME_BYTES_MAX || self.name.contains('\0') {
+            return refuse(format!("a name has 1 to {NAME_BYTES_MAX} bytes and no zero byte"));
+        }
+        if self.columns.fields().first().map(AsRef::as_ref) != Some(&time_field()) {
+            return refuse(format!("the first column must be `{TIME}`, a UTC timestamp in µs"));
+        }
+        let mut fields = self.columns.fields().to_vec();
+        for (index, field) in fields.iter().enumerate() {
+            if field.name() == PARTITION || field.name() == OFFSET {
+                return refuse(format!("the column name `{}` is taken", field.name()));
+            }
+            if fields.iter().take(index).any(|other| other.name() == field.name()) {
+                return refuse(format!("the column `{}` is there twice", field.name()));
+            }
+        }
+        for name in &self.sort_by {
+            match self.columns.field_with_name(name) {
+                Ok(field) if !field.data_type().is_nested() => {}
+                Ok(_) => return refuse(format!("cannot sort by `{name}`: it is nested")),
+                Err(_) => return refuse(format!("cannot sort by `{name}`: no such column")),
+            }
+        }
+        fields.push(Arc::new(Field::new(PARTITION, DataType::Int32, false)));
+        fields.push(Arc::new(Field::new(OFFSET, DataType::Int64, false)));
+        Ok(Arc::new(Schema::new(fields)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_US: i64 = 86_400_000_000;
+
+    #[test]
+    fn months_and_years_follow_the_calendar() {
+        // 2024-02-29, 2024-03-01, 1969-12-31, 2000-01-01
+        assert_eq!(year_month(19_782), (2024, 2));
+        assert_eq!(year_month(19_783), (2024, 3));
+        assert_eq!(year_month(-1), (1969, 12));
+        assert_eq!(year_month(10_957), (2000, 1));
+    }
+
+    #[test]
+    fn a_week_starts_on_monday() {
+        // 2026-11-15 was a Sunday, day 20,772.
+        let sunday = 20_772 * DAY_US;
+        assert_ne!(Granularity::Week.interval(sunday), Granularity::Week.interval(sunday + DAY_US));
+        assert_eq!(
+            Granularity::Week.interval(sunday),
+            Granularity::Week.interval(sunday - 6 * DAY_US)
+        );
+    }
+}

@@ -1,0 +1,119 @@
+//! The direction of the crates. The table below is the allowed graph; an edge that is not in it
+//! fails, whatever it is used for, and so does DataFusion below a crate that must stay light:
+//! these two rules are what keeps the log, the broker and the connectors quick to build and test.
+
+use super::Finding;
+use crate::metadata::{Graph, Package};
+
+/// From each crate, what it may depend on. Everything may depend on `yeoul-base`.
+const ALLOWED: [(&str, &[&str]); 14] = [
+    ("yeoul-base", &[]),
+    ("yeoul-agg", &[]),
+    ("yeoul-format", &[]),
+    ("yeoul-log", &[]),
+    ("yeoul-kafka-wire", &[]),
+    ("yeoul-web", &[]),
+    ("yeoul-kafka", &["yeoul-kafka-wire", "yeoul-log"]),
+    ("yeoul-connect", &["yeoul-log", "yeoul-kafka-wire", "yeoul-format"]),
+    ("yeoul-pipeline", &["yeoul-connect", "yeoul-format"]),
+    ("yeoul-table", &["yeoul-agg", "yeoul-log"]),
+    ("yeoul-sql", &["yeoul-table", "yeoul-format", "yeoul-agg", "yeoul-log"]),
+    ("yeoul-stream", &["yeoul-sql", "yeoul-table", "yeoul-agg", "yeoul-log", "yeoul-format"]),
+    ("yeoul-druid", &["yeoul-sql", "yeoul-pipeline"]),
+    ("xtask", &[]),
+];
+
+/// The binary wires everything together and may see all.
+const SHELL: &str = "yeoul";
+const GROUND: &str = "yeoul-base";
+/// Crates that may carry DataFusion.
+const HEAVY: [&str; 4] = ["yeoul-sql", "yeoul-stream", "yeoul-druid", SHELL];
+
+pub(super) fn check(graph: &Graph) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (id, package) in graph.members() {
+        findings.extend(forbidden_edges(graph, id, package));
+        if !HEAVY.contains(&package.name.as_str()) {
+            findings.extend(heavy_below(graph, id, package));
+        }
+    }
+    findings
+}
+
+fn forbidden_edges(graph: &Graph, id: &str, package: &Package) -> Vec<Finding> {
+    if package.name == SHELL {
+        return Vec::new();
+    }
+    let manifest = manifest(package);
+    let Some((_, allowed)) = ALLOWED.iter().find(|(name, _)| *name == package.name) else {
+        let what = format!(
+            "crate {} is not in the table of allowed edges: add it to xtask/src/tidy/edges.rs with what it may see, and to ARCHITECTURE.md",
+            package.name
+        );
+        return vec![Finding::new(&manifest, 0, what)];
+    };
+    let ours = graph.direct(id).filter(|below| below.source.is_none());
+    let wrong = ours.filter(|below| {
+        let to_ground = below.name == GROUND && package.name != "xtask";
+        !to_ground && !allowed.contains(&below.name.as_str())
+    });
+    wrong
+        .map(|below| {
+            let what = format!(
+                "{} must not depend on {}: put what it needs into a crate below both, or hand it in as a trait from the binary",
+                package.name, below.name
+            );
+            Finding::new(&manifest, 0, what)
+        })
+        .collect()
+}
+
+fn heavy_below(graph: &Graph, id: &str, package: &Package) -> Option<Finding> {
+    let reached = graph.below(id, true);
+    let heavy = reached.keys().find(|below| {
+        let found = graph.packages.get(*below);
+        found.is_some_and(|p| p.name.starts_with("datafusion"))
+    })?;
+    let what = format!(
+        "{} carries DataFusion ({}): only {} may",
+        package.name,
+        graph.way(&reached, heavy),
+        HEAVY.join(", ")
+    );
+    Some(Finding::new(&manifest(package), 0, what))
+}
+
+fn manifest(package: &Package) -> String {
+    let parts: Vec<&str> = package.manifest.rsplit('/').take(3).collect();
+    let mut parts = parts;
+    parts.reverse();
+    if parts.first() == Some(&"crates") {
+        return parts.join("/");
+    }
+    parts.split_off(parts.len().min(1)).join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table itself must have no circle: a crate's allowed edges go only downward.
+    #[test]
+    fn allowed_edges_have_no_circle() {
+        let below = |name: &str| {
+            let found = ALLOWED.iter().find(|(n, _)| *n == name);
+            found.map_or(&[][..], |(_, edges)| *edges)
+        };
+        for (start, edges) in ALLOWED {
+            let mut open: Vec<&str> = edges.to_vec();
+            let mut seen = Vec::new();
+            while let Some(at) = open.pop() {
+                assert_ne!(at, start, "{start} reaches itself");
+                if !seen.contains(&at) {
+                    seen.push(at);
+                    open.extend(below(at));
+                }
+            }
+        }
+    }
+}
