@@ -1,0 +1,1 @@
+var e={page:`_page_6dgzh_1`,internal:`_internal_6dgzh_5`,name:`_name_6dgzh_10`,fields:`_fields_6dgzh_20`};export{e as t};
