@@ -1,1 +1,30 @@
-//! Placeholder.
+//! The pipeline file: what it may say, whether it says it rightly, and what changes between two
+//! states of it.
+//!
+//! It knows no SQL planner and touches no data: a query is a text here, a source is its options.
+//! Every error is found at once and shown at its line, with the remedy.
+
+mod check;
+mod de;
+mod load;
+mod model;
+mod model_de;
+mod names;
+mod pending;
+mod place;
+mod read;
+mod report;
+mod tree;
+mod units;
+mod vars;
+
+pub use check::check;
+pub use load::{load, parse_all, read_files};
+pub use model::{
+    ComponentKind, ConfigValue, Granularity, Keep, KeyColumns, LookupFile, LookupSpec, Mode, Named,
+    NodeSettings, Pipeline, Retention, SourceSpec, StreamSpec, TableRetention, TableSpec,
+    TestInput, TestSpec, TimeSpec, TopicDefaults, TopicSpec, Trigger,
+};
+pub use report::{Problem, Report, Source};
+pub use units::{DiskLimit, Size, Time};
+pub use vars::{SystemVars, Vars};
