@@ -18,8 +18,10 @@ pub(crate) fn run(repo: &Repo) -> Outcome {
     part("examples", &mut || examples::run(repo, true));
     part("clippy", &mut || clippy(repo));
     part("ui", &mut || ui(repo));
-    part("binary", &mut || node::binary(repo).map(|_| ()));
-    part("interop", &mut || scripts::interop(repo, None, false, false));
+    part("interop", &mut || {
+        let binary = node::binary_of_tests(repo)?;
+        scripts::interop_with(repo, &binary)
+    });
     if failed.is_empty() {
         println!("ci: all parts ok");
         return Ok(());

@@ -9,7 +9,7 @@ const RESULTS: &str = "interop/RESULTS.md";
 /// Real files of the field, kept beside the repository and never inside it.
 const REAL_DATA: &str = "../shared/data";
 
-/// Real clients. Without a name: the quick part of every folder that has one.
+/// Real clients. Without a name: every folder that has such a part.
 pub(crate) fn interop(repo: &Repo, name: Option<&str>, full: bool, record: bool) -> Outcome {
     let part = if full { "full" } else { "quick" };
     let mut folders = folders_with(repo, part);
@@ -24,13 +24,28 @@ pub(crate) fn interop(repo: &Repo, name: Option<&str>, full: bool, record: bool)
         folders.retain(|(folder, _)| folder == name);
     }
     let binary = node::binary(repo)?;
+    run_folders(repo, &folders, part, &binary, record)
+}
+
+/// The quick part of every folder against a binary that is there already.
+pub(crate) fn interop_with(repo: &Repo, binary: &str) -> Outcome {
+    run_folders(repo, &folders_with(repo, "quick"), "quick", binary, false)
+}
+
+fn run_folders(
+    repo: &Repo,
+    folders: &[(String, String)],
+    part: &str,
+    binary: &str,
+    record: bool,
+) -> Outcome {
     let mut failed = Vec::new();
-    for (folder, script) in &folders {
+    for (folder, script) in folders {
         let title = format!("interop {folder} ({part})");
-        let result = run::timed(&title, || one(repo, folder, script, &binary));
+        let result = run::timed(&title, || one(repo, folder, script, binary));
         if let Err(message) = &result {
             println!("{message}");
-            failed.push(folder.clone());
+            failed.push(folder.as_str());
         }
         if record {
             write_result(repo, &title, &result)?;
