@@ -10,7 +10,6 @@ mod load;
 mod model;
 mod model_de;
 mod names;
-mod pending;
 mod place;
 mod read;
 mod report;

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::pending::SourceConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use yeoul_connect::SourceConfig;
 use yeoul_format::{Columns, Decode};
 
 use crate::report::Source;

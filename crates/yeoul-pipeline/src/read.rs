@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::pending::SourceConfig;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
+use yeoul_connect::SourceConfig;
 use yeoul_format::Decode;
 
 use crate::de::{Context, read, suggestion, variants_of};
