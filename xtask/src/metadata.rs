@@ -51,7 +51,8 @@ impl Graph {
         Ok(Self::from_json(&all))
     }
 
-    fn from_json(all: &Value) -> Self {
+    /// From what `cargo metadata` prints.
+    pub(crate) fn from_json(all: &Value) -> Self {
         let mut packages = BTreeMap::new();
         for package in list(&all["packages"]) {
             packages.insert(

@@ -95,7 +95,56 @@ fn manifest(package: &Package) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    /// A graph of our crates `edges` and their packages, as cargo would print it.
+    fn graph(edges: &[(&str, &str)]) -> Graph {
+        let mut names: Vec<&str> = edges.iter().flat_map(|(a, b)| [*a, *b]).collect();
+        names.sort_unstable();
+        names.dedup();
+        let ours = |name: &str| name.starts_with("yeoul");
+        let package = |name: &&str| {
+            let source = (!ours(name)).then_some("registry+crates.io");
+            json!({"id": name, "name": name, "version": "1", "source": source,
+                "manifest_path": format!("/x/crates/{name}/Cargo.toml")})
+        };
+        let node = |name: &&str| {
+            let below = edges.iter().filter(|(from, _)| from == name);
+            let deps = below.map(|(_, to)| json!({"pkg": to, "dep_kinds": [{"kind": null}]}));
+            json!({"id": name, "deps": deps.collect::<Vec<_>>()})
+        };
+        Graph::from_json(&json!({
+            "packages": names.iter().map(package).collect::<Vec<_>>(),
+            "resolve": {"nodes": names.iter().map(node).collect::<Vec<_>>()},
+            "workspace_members": names.iter().filter(|n| ours(n)).collect::<Vec<_>>(),
+        }))
+    }
+
+    #[test]
+    fn an_edge_upward_is_refused_and_the_allowed_ones_are_not() {
+        let good = [
+            ("yeoul", "yeoul-stream"),
+            ("yeoul-stream", "yeoul-sql"),
+            ("yeoul-sql", "yeoul-base"),
+            ("yeoul-sql", "datafusion"),
+        ];
+        assert!(check(&graph(&good)).is_empty());
+        let findings = check(&graph(&[("yeoul-log", "yeoul-format")]));
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].file, "crates/yeoul-log/Cargo.toml");
+        assert_eq!(check(&graph(&[("yeoul-new", "yeoul-base")])).len(), 1);
+    }
+
+    #[test]
+    fn datafusion_below_a_light_crate_is_found_through_others() {
+        let edges = [("yeoul-web", "helper"), ("helper", "datafusion-common")];
+        let findings = check(&graph(&edges));
+        assert_eq!(findings.len(), 1);
+        let way = "yeoul-web → helper → datafusion-common";
+        assert!(findings[0].what.contains(way), "{}", findings[0].what);
+    }
 
     /// The table itself must have no circle: a crate's allowed edges go only downward.
     #[test]
