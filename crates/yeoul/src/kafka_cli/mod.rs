@@ -1,0 +1,13 @@
+//! Commands that speak Kafka's protocol: `topics`, `produce`, `consume`, `groups`. They work
+//! against this node and against any Kafka.
+
+mod client;
+mod consume;
+mod groups;
+mod produce;
+mod topics;
+
+pub(crate) use consume::{ConsumeArgs, consume};
+pub(crate) use groups::{GroupsArgs, groups};
+pub(crate) use produce::{ProduceArgs, produce};
+pub(crate) use topics::{TopicsArgs, topics};
