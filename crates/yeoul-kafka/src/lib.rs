@@ -19,4 +19,4 @@ mod server;
 pub use group::{GroupInfo, GroupMember, GroupOffset};
 pub use metrics::{KafkaCounts, KafkaMetrics};
 pub use options::{KafkaOptions, Listener};
-pub use server::KafkaServer;
+pub use server::{KafkaGroups, KafkaServer};

@@ -51,14 +51,33 @@ impl KafkaServer {
         clock: Arc<dyn Clock>,
         rand: Arc<dyn Rand>,
     ) -> io::Result<Self> {
-        let mut listeners = Vec::new();
+        let mut sockets = Vec::new();
         for listener in &options.listeners {
             let name = &listener.bind;
             let bound = bind_one(name).await.map_err(|error| {
                 io::Error::new(error.kind(), format!("Kafka listener {name}: {error}"))
             })?;
-            let addr = bound.local_addr()?;
-            listeners.push((bound, addr, listener.clone()));
+            sockets.push((bound, listener.clone()));
+        }
+        Self::from_sockets(options, sockets, store, clock, rand)
+    }
+
+    /// Takes sockets that are bound already, so that a node can refuse a taken port before it
+    /// does anything else. `options.listeners` is not looked at.
+    ///
+    /// # Errors
+    /// A socket without a local address.
+    pub fn from_sockets(
+        options: KafkaOptions,
+        sockets: Vec<(TcpListener, Listener)>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        rand: Arc<dyn Rand>,
+    ) -> io::Result<Self> {
+        let mut listeners = Vec::new();
+        for (socket, listener) in sockets {
+            let addr = socket.local_addr()?;
+            listeners.push((socket, addr, listener));
         }
         let broker = Arc::new(Broker::new(options, store, clock, rand));
         Ok(Self { broker, listeners })
