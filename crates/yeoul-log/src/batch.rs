@@ -200,7 +200,6 @@ pub fn verify(batch: &[u8], limit_bytes: usize) -> Result<BatchHeader, BatchErro
 }
 
 /// Checks length and CRC32C only: what a batch that was stored once must still pass.
-#[expect(dead_code, reason = "the commit log is next")]
 pub(crate) fn check_stored(batch: &[u8]) -> Result<BatchHeader, BatchError> {
     let header = BatchHeader::parse(batch)?;
     if header.size_bytes() != batch.len() {
@@ -228,14 +227,12 @@ fn put<const N: usize>(batch: &mut [u8], from: usize, value: [u8; N]) {
 }
 
 /// Gives a batch its place. Both fields lie outside the checksum.
-#[cfg_attr(not(test), expect(dead_code, reason = "the commit log is next"))]
 pub(crate) fn place(batch: &mut [u8], base_offset: Offset, leader_epoch: i32) {
     put(batch, 0, base_offset.to_be_bytes());
     put(batch, 12, leader_epoch.to_be_bytes());
 }
 
 /// Gives all records of a batch the broker's time, as `message.timestamp.type=LogAppendTime` asks.
-#[cfg_attr(not(test), expect(dead_code, reason = "the commit log is next"))]
 pub(crate) fn stamp(batch: &mut [u8], header: &BatchHeader, now_ms: i64) {
     put(batch, 21, (header.attributes | ATTRIBUTE_LOG_APPEND_TIME).to_be_bytes());
     put(batch, 35, now_ms.to_be_bytes());

@@ -1,9 +1,51 @@
-//! The log: record batches, the commit log and what is read back from it. Synchronous, without
-//! tokio and without Arrow; it knows nothing of Kafka's protocol beyond the record batch.
+//! The log: record batches, the commit log with its facts, log segments, and what is read back
+//! from them. Synchronous, without tokio and without Arrow; it knows nothing of Kafka's protocol
+//! beyond the record batch.
+//!
+//! The way of a commit: [`Log`] checks it on the caller's thread → `writer` gathers → `plan`
+//! judges it → `frame` and `group` make bytes → `slots` take them, synced → `part` shows them →
+//! `splitter` puts them into `segment`s → `checkpoint` lets the commit log be reused. After a
+//! crash `wal` and `recovery` go the same way from the last `snapshot`.
 
 pub mod batch;
+mod checkpoint;
+mod core;
 pub mod dead;
+mod error;
+mod facts;
+mod frame;
+mod group;
+mod log;
+mod options;
+mod part;
+mod paths;
+mod plan;
+mod producers;
 pub mod reader;
+mod recovery;
+mod retention;
+mod segment;
+mod shared;
+mod slots;
+mod snapshot;
+mod splitter;
+mod state;
+mod topics;
+mod wal;
+mod writer;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use batch::{BatchBuilder, BatchError, BatchHeader, Codec, Header, Record};
+pub use error::LogError;
+pub use log::Log;
+pub use options::{LogOptions, OnFatal};
 pub use reader::PartitionReader;
+pub use recovery::Recovered;
+pub use shared::LogStats;
+
+/// A panic elsewhere must not make every later reader panic too: what a lock guards is changed
+/// in steps that each leave it whole.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

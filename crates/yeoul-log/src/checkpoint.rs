@@ -1,0 +1,193 @@
+//! Checkpoints: sync the log segments that were written to, then write a snapshot. Only after it
+//! are slots used again and files removed, and only those that neither of the two newest
+//! snapshots needs.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use yeoul_base::{Disk, Offset, PartId};
+
+use crate::core::Core;
+use crate::paths;
+use crate::producers::{self, Producers};
+use crate::segment::LogSegment;
+use crate::snapshot::{self, Kept, PartState, SegmentState, Snapshot};
+use crate::splitter::is_full;
+
+/// Snapshots that stay.
+const KEPT: usize = 2;
+
+/// An immutable clone of what a checkpoint writes; runs without the writer.
+#[derive(Debug)]
+pub(crate) struct CheckpointJob {
+    disk: Arc<dyn Disk>,
+    snapshot: Snapshot,
+    dirty: HashMap<(PartId, Offset), Arc<LogSegment>>,
+    dirty_dirs: Vec<PartId>,
+}
+
+impl CheckpointJob {
+    /// Syncs files, then folders, then writes the snapshot: it must not speak of bytes that a
+    /// power cut could take.
+    pub(crate) fn run(&self) -> io::Result<Kept> {
+        for segment in self.dirty.values() {
+            segment.sync()?;
+        }
+        for part in &self.dirty_dirs {
+            self.disk.sync_dir(&paths::part_dir(*part))?;
+        }
+        self.disk.sync_dir(Path::new(paths::PARTS_DIR))?;
+        self.snapshot.write(&*self.disk)
+    }
+}
+
+impl Core {
+    pub(crate) fn checkpoint_due(&self) -> bool {
+        let last = self.kept.last().map_or(0, |kept| kept.bytes);
+        self.since_checkpoint > self.options.checkpoint_bytes.max(last.saturating_mul(4))
+    }
+
+    /// The whole of it at once.
+    pub(crate) fn checkpoint(&mut self) {
+        if let Some(job) = self.begin_checkpoint() {
+            let result = job.run();
+            self.finish_checkpoint(job, result);
+        }
+    }
+
+    /// `None` when there is nothing new, one is under way, or batches wait for their files.
+    pub(crate) fn begin_checkpoint(&mut self) -> Option<CheckpointJob> {
+        self.split();
+        let incarnation = self.shared.incarnation;
+        let name = paths::snapshot_name(incarnation, self.synced);
+        let done = self.kept.last().is_some_and(|kept| kept.name == name);
+        if self.checkpointing || done || self.ring.unsplit_bytes() > 0 {
+            return None;
+        }
+        if self.shared.fatal().is_some() {
+            return None;
+        }
+        self.checkpointing = true;
+        self.since_checkpoint = 0;
+        self.forget_producers();
+        let mut parts: Vec<_> = self
+            .state
+            .lanes
+            .values()
+            .map(|lane| PartState {
+                id: lane.part.id,
+                start: lane.start,
+                high: lane.next,
+                segments: segments(&lane.part.segments()),
+                producers: lane.producers.clone(),
+            })
+            .collect();
+        parts.sort_by_key(|part| part.id);
+        let snapshot = Snapshot {
+            incarnation,
+            sequence: self.synced,
+            chain: self.chain,
+            salt: self.salt,
+            parts,
+            facts: self.state.facts.clone(),
+        };
+        Some(CheckpointJob {
+            disk: Arc::clone(&self.disk),
+            snapshot,
+            dirty: std::mem::take(&mut self.dirty),
+            dirty_dirs: self.dirty_dirs.drain().collect(),
+        })
+    }
+
+    /// Producers silent for a day are not kept.
+    fn forget_producers(&mut self) {
+        let before = self.clock.now_ms().saturating_sub(producers::EXPIRY_MS);
+        for lane in self.state.lanes.values_mut() {
+            let producers: &mut Producers = &mut lane.producers;
+            producers.retain(|_, producer| producer.last_ms >= before);
+        }
+    }
+
+    pub(crate) fn finish_checkpoint(&mut self, job: CheckpointJob, result: io::Result<Kept>) {
+        self.checkpointing = false;
+        match result {
+            Ok(kept) => {
+                let now_ms = self.clock.now_ms();
+                self.shared.note(|stats| {
+                    stats.checkpoint_sequence = kept.sequence;
+                    stats.checkpoint_ms = now_ms;
+                });
+                self.kept.retain(|old| old.name != kept.name);
+                self.kept.push(kept);
+                self.release(job);
+                self.collect();
+            }
+            Err(error) => {
+                let CheckpointJob { dirty, dirty_dirs, .. } = job;
+                self.dirty.extend(dirty);
+                self.dirty_dirs.extend(dirty_dirs);
+                if is_full(&error) {
+                    tracing::warn!(%error, "no checkpoint: the disk is full");
+                } else {
+                    self.shared.close(format!("a checkpoint failed: {error}"));
+                }
+            }
+        }
+    }
+
+    /// Files that are synced and no longer written to need not stay open.
+    fn release(&self, job: CheckpointJob) {
+        for ((id, base), segment) in job.dirty {
+            let lane = self.state.lanes.get(&id);
+            let active = lane.and_then(|lane| lane.part.active());
+            let busy = active.is_some_and(|active| active.base == base);
+            if !busy && !self.dirty.contains_key(&(id, base)) {
+                segment.release();
+            }
+        }
+    }
+
+    /// Removes what only older snapshots needed. What cannot be removed now is found again by
+    /// the next start.
+    pub(crate) fn collect(&mut self) {
+        while self.kept.len() > KEPT {
+            let old = self.kept.remove(0);
+            if let Err(error) = self.disk.remove_file(&snapshot::path(&old.name)) {
+                tracing::warn!(%error, snapshot = %old.name, "cannot be removed");
+            }
+        }
+        let oldest = self.kept.first().map_or(0, |kept| kept.sequence);
+        for number in self.slots.reclaim(oldest + 1) {
+            if let Err(error) = self.disk.remove_file(&paths::slot(number)) {
+                tracing::warn!(%error, number, "a slot cannot be removed");
+            }
+        }
+        let kept = &self.kept;
+        let needed = |file: &(PartId, Offset)| kept.iter().any(|kept| kept.files.contains(file));
+        let (stay, go): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.doomed).into_iter().partition(needed);
+        self.doomed = stay;
+        for (part, base) in go {
+            // Never written to, or gone already: all the same.
+            let _ = self.disk.remove_file(&paths::log_segment(part, base));
+            self.dirty.remove(&(part, base));
+            // The folder of a deleted topic goes with its last file.
+            if !self.state.lanes.contains_key(&part)
+                && self.disk.remove_dir(&paths::part_dir(part)).is_ok()
+            {
+                self.dirty_dirs.remove(&part);
+            }
+        }
+    }
+}
+
+fn segments(segments: &[Arc<LogSegment>]) -> Vec<SegmentState> {
+    let state = |segment: &Arc<LogSegment>| SegmentState {
+        base: segment.base,
+        len_bytes: segment.len_bytes(),
+        max_timestamp_ms: segment.max_timestamp_ms(),
+    };
+    segments.iter().map(state).filter(|segment| segment.len_bytes > 0).collect()
+}

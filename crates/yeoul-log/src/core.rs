@@ -1,0 +1,339 @@
+//! The writer: takes requests, makes frames of them, writes and syncs them as groups, and only
+//! then shows and answers. Synchronous and without threads; `writer.rs` drives it in production,
+//! tests drive it by hand.
+//!
+//! Invariants: a group is synced before the next is written; nothing is published or answered
+//! before the sync that covers it; after a failed write or sync nothing is written any more.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use yeoul_base::{Clock, Disk, Offset, PartId, Rand, StoreError};
+
+use crate::batch::{self, BatchHeader};
+use crate::frame;
+use crate::group::{self, GroupHeader, padded};
+use crate::options::LogOptions;
+use crate::part::TailBatch;
+use crate::plan::{Answer, Plan, Planner, Request, Respond};
+use crate::segment::LogSegment;
+use crate::shared::{Shared, View};
+use crate::slots::{self, Slots};
+use crate::snapshot::Kept;
+use crate::splitter::Ring;
+use crate::state::{Effects, State};
+
+/// See the module's head.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rand: Arc<dyn Rand>,
+    pub(crate) options: LogOptions,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) state: State,
+    pub(crate) slots: Slots,
+    pub(crate) ring: Ring,
+    pub(crate) salt: u64,
+    /// Header checksum of the last group.
+    pub(crate) chain: u32,
+    /// The last sequence that is synced.
+    pub(crate) synced: u64,
+    /// Snapshots that are there, oldest first.
+    pub(crate) kept: Vec<Kept>,
+    /// Log segments nothing refers to any more but perhaps a snapshot.
+    pub(crate) doomed: Vec<(PartId, Offset)>,
+    /// Log segments with bytes that are not synced.
+    pub(crate) dirty: HashMap<(PartId, Offset), Arc<LogSegment>>,
+    /// Folders with entries that are not synced.
+    pub(crate) dirty_dirs: HashSet<PartId>,
+    pub(crate) since_checkpoint: u64,
+    pub(crate) checkpointing: bool,
+    /// A slot is being made in the background.
+    pub(crate) making_slot: bool,
+}
+
+/// A frame in a group that is being built.
+struct Framed {
+    appends: Vec<(PartId, BatchHeader, Range<usize>)>,
+    effects: Effects,
+}
+
+struct Group {
+    buffer: Vec<u8>,
+    /// The buffer may grow to this.
+    limit: usize,
+    first_sequence: u64,
+    frames: Vec<Framed>,
+}
+
+impl Core {
+    /// Does all of it, in order. Every request is answered.
+    pub(crate) fn run(&mut self, requests: Vec<Request>) {
+        let mut queue = VecDeque::from(requests);
+        while !queue.is_empty() {
+            let mut answers: Vec<(Respond, Result<Answer, StoreError>)> = Vec::new();
+            let group = self.fill(&mut queue, &mut answers);
+            let written = match group {
+                Some(group) => self.write(group),
+                None => Ok(()),
+            };
+            if let Err(error) = written {
+                self.shared.close(format!("writing the commit log failed: {error}"));
+            }
+            let closed = self.shared.closed();
+            for (respond, answer) in answers {
+                // An answer may tell of what was not written: then it is not given.
+                respond(closed.clone().map_or(answer, Err));
+            }
+            self.split();
+        }
+        self.tend();
+    }
+
+    /// Takes requests into one group until it is full.
+    fn fill(
+        &mut self,
+        queue: &mut VecDeque<Request>,
+        answers: &mut Vec<(Respond, Result<Answer, StoreError>)>,
+    ) -> Option<Group> {
+        let mut group: Option<Group> = None;
+        while let Some(request) = queue.pop_front() {
+            if let Some(closed) = self.shared.closed() {
+                answers.push((request.respond, Err(closed)));
+                continue;
+            }
+            let planner = Planner { state: &self.state, clock: &*self.clock, rand: &*self.rand };
+            let plan = match planner.plan(&request.work) {
+                Ok(plan) if plan.is_empty() => {
+                    answers.push((request.respond, Ok(plan.answer)));
+                    continue;
+                }
+                Ok(plan) => plan,
+                Err(error) => {
+                    answers.push((request.respond, Err(error)));
+                    continue;
+                }
+            };
+            let need = frame::encoded_bytes(&plan.frame);
+            let open = match group.take() {
+                Some(open) if open.buffer.len() + need > open.limit => {
+                    queue.push_front(request);
+                    return Some(open);
+                }
+                Some(open) => Ok(open),
+                None => self.open_group(need, &plan, queue),
+            };
+            let mut open = match open {
+                Ok(open) => open,
+                Err(error) => {
+                    answers.push((request.respond, Err(error)));
+                    continue;
+                }
+            };
+            match self.add(&mut open, plan) {
+                Ok(answer) => answers.push((request.respond, Ok(answer))),
+                Err(what) => {
+                    self.shared.close(format!("the log contradicts itself: {what}"));
+                    answers.push((request.respond, Err(StoreError::Closed(what.to_owned()))));
+                }
+            }
+            group = Some(open);
+        }
+        group
+    }
+
+    /// Starts a group whose first frame takes `need` bytes: finds it a place, or says that the
+    /// disk is full.
+    fn open_group(
+        &mut self,
+        need: usize,
+        plan: &Plan,
+        queue: &VecDeque<Request>,
+    ) -> Result<Group, StoreError> {
+        let appends = !plan.frame.appends.is_empty();
+        if appends && self.ring.unsplit_bytes() > self.options.unsplit_bytes {
+            return Err(StoreError::DiskFull("log segments cannot grow; make space".into()));
+        }
+        let least = padded((group::HEADER_BYTES + need) as u64);
+        if self.slots.room(least).is_none() {
+            self.next_slot(least, !appends)?;
+        }
+        let limit = usize::try_from(self.slots.left_bytes()).unwrap_or(usize::MAX);
+        let limit = limit.min(self.options.group_bytes.max(group::HEADER_BYTES + need));
+        let waiting: usize = queue.iter().map(|request| request.bytes).sum();
+        let mut buffer = Vec::with_capacity(
+            limit.min(group::HEADER_BYTES + need + waiting + group::ALIGN as usize),
+        );
+        buffer.resize(group::HEADER_BYTES, 0);
+        Ok(Group { buffer, limit, first_sequence: self.state.sequence + 1, frames: Vec::new() })
+    }
+
+    /// Goes on to another slot, making one when none is free.
+    fn next_slot(&mut self, bytes: u64, reserve: bool) -> Result<(), StoreError> {
+        if self.slots.switch(bytes, false) {
+            return Ok(());
+        }
+        let order = self.slots.order(bytes);
+        let error = match slots::make(&*self.disk, order) {
+            Ok(slot) => {
+                self.slots.ordered();
+                self.slots.add_free(slot);
+                if self.slots.switch(bytes, false) {
+                    return Ok(());
+                }
+                // It became the reserve; one more for the appends.
+                self.make_slot(bytes).err()
+            }
+            Err(error) => Some(error),
+        };
+        if error.is_none() && self.slots.switch(bytes, false) {
+            return Ok(());
+        }
+        // A checkpoint may free slots; the reserve is for what makes space.
+        self.checkpoint();
+        if self.slots.switch(bytes, reserve) {
+            return Ok(());
+        }
+        let why = error.map_or_else(|| "no slot is free".to_owned(), |error| error.to_string());
+        tracing::warn!(%why, "the commit log cannot grow");
+        Err(StoreError::DiskFull(format!("the commit log cannot grow ({why}); make space")))
+    }
+
+    pub(crate) fn make_slot(&mut self, bytes: u64) -> io::Result<()> {
+        let slot = slots::make(&*self.disk, self.slots.order(bytes))?;
+        self.slots.ordered();
+        self.slots.add_free(slot);
+        Ok(())
+    }
+
+    fn add(&mut self, group: &mut Group, plan: Plan) -> Result<Answer, &'static str> {
+        let Plan { frame, headers, mut answer } = plan;
+        let epoch = self.leader_epoch();
+        let ranges = frame::encode(&frame, &mut group.buffer, |index, copy| {
+            if let Some(header) = headers.get(index) {
+                batch::place(copy, header.base_offset, epoch);
+            }
+        });
+        let appends = frame.appends.iter().map(|(part, _)| *part).zip(headers.iter().copied());
+        let now_ms = self.clock.now_ms();
+        let effects = self.state.apply(appends.clone(), &frame, now_ms, &self.options)?;
+        let appends =
+            appends.zip(ranges).map(|((part, header), range)| (part, header, range)).collect();
+        group.frames.push(Framed { appends, effects });
+        if let Answer::Committed(committed) = &mut answer {
+            committed.sequence = self.state.sequence;
+        }
+        Ok(answer)
+    }
+
+    pub(crate) fn leader_epoch(&self) -> i32 {
+        i32::try_from(self.shared.incarnation).unwrap_or(i32::MAX)
+    }
+
+    /// Writes, syncs, publishes.
+    fn write(&mut self, group: Group) -> io::Result<()> {
+        let Group { mut buffer, first_sequence, frames, .. } = group;
+        if let Some(reason) = self.shared.fatal() {
+            return Err(io::Error::other(reason));
+        }
+        let body = buffer.len() - group::HEADER_BYTES;
+        let total = padded(buffer.len() as u64);
+        buffer.resize(usize::try_from(total).unwrap_or(usize::MAX), 0);
+        let (slot, position) =
+            self.slots.room(total).ok_or_else(|| io::Error::other("the group lost its slot"))?;
+        let header = GroupHeader {
+            incarnation: self.shared.incarnation,
+            first_sequence,
+            synced_upto: self.synced,
+            frame_count: u32::try_from(frames.len()).unwrap_or(u32::MAX),
+            body_bytes: u32::try_from(body).unwrap_or(u32::MAX),
+            slot: slot.number,
+            position,
+            previous: self.chain,
+            crc: 0,
+        };
+        let (head, crc) = header.encode(self.salt);
+        if let Some(place) = buffer.get_mut(..group::HEADER_BYTES) {
+            place.copy_from_slice(&head);
+        }
+        slot.file.write_all_at(&buffer, position)?;
+        let before = self.clock.monotonic();
+        slot.file.sync_data()?;
+        self.shared.note_sync(self.clock.monotonic().saturating_sub(before));
+        debug_assert_eq!(first_sequence, self.synced + 1, "sequences have no gaps");
+        self.chain = crc;
+        self.synced = self.state.sequence;
+        self.slots.advance(total, self.synced);
+        self.since_checkpoint += total;
+        self.publish(Bytes::from(buffer), frames);
+        Ok(())
+    }
+
+    fn publish(&mut self, buffer: Bytes, frames: Vec<Framed>) {
+        let commits = frames.len() as u64;
+        let mut touched = HashSet::new();
+        let mut topics_changed = false;
+        let written = buffer.len();
+        let mut waiting = Vec::new();
+        // New partitions must be found before their first batches are.
+        self.shared.set_view(self.view());
+        for framed in frames {
+            let topics_before = topics_changed;
+            topics_changed = topics_before || framed.effects.topics_changed;
+            for (id, header, range) in framed.appends {
+                // A partition that was deleted later in the same group shows nothing any more.
+                let Some(lane) = self.state.lanes.get(&id) else { continue };
+                let bytes = buffer.slice(range);
+                let batch =
+                    TailBatch { base: header.base_offset, last: header.last_offset(), bytes };
+                lane.part.publish(std::iter::once(batch.clone()));
+                touched.insert(id);
+                waiting.push((Arc::clone(&lane.part), header.max_timestamp_ms, batch));
+            }
+            for (part, start) in framed.effects.starts {
+                touched.insert(part.id);
+                let gone = part.set_start(start);
+                self.doomed.extend(gone.iter().map(|segment| (part.id, segment.base)));
+            }
+            for part in framed.effects.removed {
+                touched.insert(part.id);
+                part.set_gone();
+                let gone = part.segments();
+                self.doomed.extend(gone.iter().map(|segment| (part.id, segment.base)));
+            }
+        }
+        self.ring.push(written, waiting);
+        let sequence = self.synced;
+        self.shared.note(|stats| {
+            stats.sequence = sequence;
+            stats.commits += commits;
+            stats.groups += 1;
+            stats.written_bytes += written as u64;
+        });
+        self.shared.wake(touched.into_iter(), topics_changed);
+    }
+
+    pub(crate) fn view(&self) -> View {
+        View {
+            topics: Arc::clone(&self.state.topics),
+            facts: self.state.facts.clone(),
+            parts: self.state.parts.clone(),
+        }
+    }
+
+    /// What is due after a group: a checkpoint, when nobody else makes it.
+    fn tend(&mut self) {
+        let (unsplit, wal) = (self.ring.unsplit_bytes(), self.slots.total_bytes());
+        self.shared.note(|stats| {
+            stats.unsplit_bytes = unsplit;
+            stats.wal_bytes = wal;
+        });
+        if self.options.inline && self.checkpoint_due() {
+            self.checkpoint();
+        }
+    }
+}

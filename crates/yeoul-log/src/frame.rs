@@ -1,0 +1,241 @@
+//! Frames: one commit as bytes. A frame is there whole or not at all; its checksum covers all of
+//! it. Bytes: `docs/formats/log.md`.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use thiserror::Error;
+use yeoul_base::{FactKey, FactKind, Offset, PartId};
+
+use crate::group::u32_at;
+
+/// Length and checksum before the payload.
+pub(crate) const PREFIX_BYTES: usize = 8;
+
+/// What a frame changes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Frame {
+    /// Batches with their offsets in them.
+    pub(crate) appends: Vec<(PartId, Bytes)>,
+    pub(crate) facts: Vec<(FactKey, Option<Bytes>)>,
+    /// Partitions whose first readable offset moves up.
+    pub(crate) starts: Vec<(PartId, Offset)>,
+}
+
+/// The bytes are no frame, though their checksum may hold.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum FrameError {
+    #[error("checksum differs or the frame is cut short")]
+    Torn,
+    #[error("{0}")]
+    Malformed(&'static str),
+}
+
+/// Bytes a frame takes, with its prefix.
+pub(crate) fn encoded_bytes(frame: &Frame) -> usize {
+    let appends: usize = frame.appends.iter().map(|(_, batch)| 8 + batch.len()).sum();
+    let facts: usize = frame
+        .facts
+        .iter()
+        .map(|(key, value)| 6 + key.key.len() + value.as_ref().map_or(0, |value| 4 + value.len()))
+        .sum();
+    PREFIX_BYTES + 12 + appends + facts + frame.starts.len() * 12
+}
+
+/// Writes a frame behind what `out` holds; the batches' places in `out` are told by `placed`, so
+/// that the caller can give them their offsets before the checksum is made.
+pub(crate) fn encode(
+    frame: &Frame,
+    out: &mut Vec<u8>,
+    mut place: impl FnMut(usize, &mut [u8]),
+) -> Vec<Range<usize>> {
+    let from = out.len();
+    out.extend_from_slice(&[0; PREFIX_BYTES]);
+    let mut ranges = Vec::with_capacity(frame.appends.len());
+    put_u32(out, frame.appends.len());
+    for (index, (part, batch)) in frame.appends.iter().enumerate() {
+        out.extend_from_slice(&part.0.to_le_bytes());
+        put_u32(out, batch.len());
+        let at = out.len();
+        out.extend_from_slice(batch);
+        if let Some(copy) = out.get_mut(at..) {
+            place(index, copy);
+        }
+        ranges.push(at..at + batch.len());
+    }
+    put_u32(out, frame.facts.len());
+    for (key, value) in &frame.facts {
+        out.push(key.kind as u8);
+        out.push(u8::from(value.is_some()));
+        put_u32(out, key.key.len());
+        out.extend_from_slice(&key.key);
+        if let Some(value) = value {
+            put_u32(out, value.len());
+            out.extend_from_slice(value);
+        }
+    }
+    put_u32(out, frame.starts.len());
+    for (part, start) in &frame.starts {
+        out.extend_from_slice(&part.0.to_le_bytes());
+        out.extend_from_slice(&start.to_le_bytes());
+    }
+    seal(out, from);
+    ranges
+}
+
+fn seal(out: &mut [u8], from: usize) {
+    let payload = out.get(from + PREFIX_BYTES..).unwrap_or_default();
+    let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    // The length is covered too: a checksum over nothing must not fit a length of nothing.
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&len.to_le_bytes()), payload);
+    if let Some(prefix) = out.get_mut(from..from + PREFIX_BYTES) {
+        prefix[..4].copy_from_slice(&len.to_le_bytes());
+        prefix[4..].copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
+fn put_u32(out: &mut Vec<u8>, value: usize) {
+    // A frame is at most 32 MiB, which the caller has checked.
+    out.extend_from_slice(&u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes());
+}
+
+/// Reads the frame at the start of `body` and cuts it off. Batches are slices of `body`.
+pub(crate) fn decode(body: &mut Bytes) -> Result<Frame, FrameError> {
+    let len = u32_at(body, 0).ok_or(FrameError::Torn)?;
+    let stored = u32_at(body, 4).ok_or(FrameError::Torn)?;
+    let end = PREFIX_BYTES.saturating_add(len as usize);
+    let payload = body.get(PREFIX_BYTES..end).ok_or(FrameError::Torn)?;
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&len.to_le_bytes()), payload);
+    if crc != stored {
+        return Err(FrameError::Torn);
+    }
+    let frame = parse(body.slice(PREFIX_BYTES..end))?;
+    let _ = body.split_to(end);
+    Ok(frame)
+}
+
+fn parse(mut rest: Bytes) -> Result<Frame, FrameError> {
+    let mut frame = Frame::default();
+    for _ in 0..count(&mut rest, 8)? {
+        let part = PartId(take_u32(&mut rest)?);
+        frame.appends.push((part, take_run(&mut rest)?));
+    }
+    for _ in 0..count(&mut rest, 6)? {
+        let head = take(&mut rest, 2)?;
+        let kind = head
+            .first()
+            .and_then(|kind| FactKind::from_u8(*kind))
+            .ok_or(FrameError::Malformed("unknown kind of fact"))?;
+        let key = FactKey::new(kind, Bytes::copy_from_slice(&take_run(&mut rest)?));
+        let value = match head.get(1) {
+            Some(0) => None,
+            // A copy: a fact must not keep the whole group in memory.
+            Some(1) => Some(Bytes::copy_from_slice(&take_run(&mut rest)?)),
+            _ => return Err(FrameError::Malformed("a fact is neither put nor deleted")),
+        };
+        frame.facts.push((key, value));
+    }
+    for _ in 0..count(&mut rest, 12)? {
+        let part = PartId(take_u32(&mut rest)?);
+        let start = take(&mut rest, 8)?;
+        let start = start.first_chunk::<8>().map_or(0, |field| i64::from_le_bytes(*field));
+        frame.starts.push((part, start));
+    }
+    if rest.is_empty() { Ok(frame) } else { Err(FrameError::Malformed("bytes after its end")) }
+}
+
+fn count(rest: &mut Bytes, min_bytes: usize) -> Result<usize, FrameError> {
+    let count = take_u32(rest)? as usize;
+    if count > rest.len() / min_bytes {
+        return Err(FrameError::Malformed("more elements than bytes"));
+    }
+    Ok(count)
+}
+
+fn take(rest: &mut Bytes, len: usize) -> Result<Bytes, FrameError> {
+    if len > rest.len() {
+        return Err(FrameError::Malformed("an element ends beyond the frame"));
+    }
+    Ok(rest.split_to(len))
+}
+
+fn take_u32(rest: &mut Bytes) -> Result<u32, FrameError> {
+    let field = take(rest, 4)?;
+    u32_at(&field, 0).ok_or(FrameError::Malformed("a number ends beyond the frame"))
+}
+
+fn take_run(rest: &mut Bytes) -> Result<Bytes, FrameError> {
+    let len = take_u32(rest)? as usize;
+    take(rest, len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Frame {
+        Frame {
+            appends: vec![(PartId(3), Bytes::from_static(b"batch"))],
+            facts: vec![
+                (FactKey::new(FactKind::Schema, "k"), Some(Bytes::from_static(b"vv"))),
+                (FactKey::new(FactKind::Topic, ""), None),
+            ],
+            starts: vec![(PartId(4), 9)],
+        }
+    }
+
+    #[test]
+    fn golden_bytes_of_a_frame() {
+        let mut out = Vec::new();
+        let ranges = encode(&sample(), &mut out, |index, batch| {
+            assert_eq!(index, 0);
+            batch[0] = b'B';
+        });
+        assert_eq!(ranges, vec![20..25]);
+        assert_eq!(out.len(), encoded_bytes(&sample()));
+        let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
+        let golden = concat!(
+            "38000000",
+            "414291b0",
+            "01000000",
+            "03000000",
+            "05000000",
+            "4261746368",
+            "02000000",
+            "09",
+            "01",
+            "01000000",
+            "6b",
+            "02000000",
+            "7676",
+            "01",
+            "00",
+            "00000000",
+            "01000000",
+            "04000000",
+            "0900000000000000",
+        );
+        assert_eq!(hex, golden);
+        let mut body = Bytes::from(out);
+        let mut expected = sample();
+        expected.appends[0].1 = Bytes::from_static(b"Batch");
+        assert_eq!(decode(&mut body), Ok(expected));
+        assert!(body.is_empty());
+    }
+
+    #[test]
+    fn every_cut_and_flip_is_torn() {
+        let mut out = Vec::new();
+        encode(&sample(), &mut out, |_, _| {});
+        for cut in 0..out.len() {
+            let mut body = Bytes::copy_from_slice(&out[..cut]);
+            assert_eq!(decode(&mut body), Err(FrameError::Torn), "cut at {cut}");
+        }
+        for bit in 0..out.len() * 8 {
+            let mut flipped = out.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(&mut Bytes::from(flipped)).is_err(), "bit {bit}");
+        }
+        assert!(decode(&mut Bytes::from_static(&[0; 64])).is_err(), "zeros are no frame");
+    }
+}

@@ -1,0 +1,66 @@
+//! What can be set when the log is opened. Tests shrink the sizes so that a dozen operations
+//! reach every corner.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Called once, with the reason, when the log had to close itself.
+pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Sizes and habits of a log.
+#[derive(Clone)]
+pub struct LogOptions {
+    /// Bytes of the first slots, of the next ones, and of all later ones; multiples of 4 KiB.
+    pub slot_bytes: [u64; 3],
+    /// A group takes commits until it has about this many bytes.
+    pub group_bytes: usize,
+    /// A checkpoint is due after this many bytes of commit log (or four times the last snapshot).
+    pub checkpoint_bytes: u64,
+    /// Recent batches kept in memory for readers that follow closely.
+    pub hot_bytes: usize,
+    /// Batches that wait in memory for their partition's file (when the disk is full); appends
+    /// are refused beyond.
+    pub unsplit_bytes: usize,
+    /// Bytes of commits that wait for the writer; callers wait beyond.
+    pub queue_bytes: usize,
+    /// Bytes of a log segment where the topic does not say.
+    pub segment_bytes: u64,
+    /// How long records are kept where the topic does not say; `None`: for ever.
+    pub retention_ms: Option<u64>,
+    /// How often retention is looked at.
+    pub retention_every: Duration,
+    /// No threads: commits happen on the caller's thread, retention and checkpoints when asked
+    /// for or due. For tests that choose the order of everything.
+    pub inline: bool,
+    pub on_fatal: Option<OnFatal>,
+    /// Left in the lock file for whoever finds the directory in use.
+    pub lock_note: String,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self {
+            slot_bytes: [4 << 20, 16 << 20, 64 << 20],
+            group_bytes: 4 << 20,
+            checkpoint_bytes: 64 << 20,
+            hot_bytes: 8 << 20,
+            unsplit_bytes: 32 << 20,
+            queue_bytes: 32 << 20,
+            segment_bytes: 128 << 20,
+            retention_ms: Some(7 * 24 * 3600 * 1000),
+            retention_every: Duration::from_secs(60),
+            inline: false,
+            on_fatal: None,
+            lock_note: std::process::id().to_string(),
+        }
+    }
+}
+
+impl std::fmt::Debug for LogOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LogOptions")
+            .field("slot_bytes", &self.slot_bytes)
+            .field("inline", &self.inline)
+            .finish_non_exhaustive()
+    }
+}

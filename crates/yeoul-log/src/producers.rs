@@ -1,0 +1,151 @@
+//! Idempotent producers: for each of a partition's producers the last five batches, so that a
+//! batch sent again is answered with the offsets of the first time, and a gap is noticed.
+
+use std::collections::{HashMap, VecDeque};
+
+use yeoul_base::{Offset, StoreError};
+
+use crate::batch::BatchHeader;
+
+/// As many batches as a Kafka producer may have in flight.
+const WINDOW: usize = 5;
+/// A producer that was silent this long is forgotten, as Kafka's `producer.id.expiration.ms`.
+pub(crate) const EXPIRY_MS: i64 = 24 * 3600 * 1000;
+
+/// A batch that was appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) first_sequence: i32,
+    pub(crate) last_sequence: i32,
+    pub(crate) base_offset: Offset,
+    pub(crate) last_offset: Offset,
+}
+
+/// What one partition knows of one producer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Producer {
+    pub(crate) epoch: i16,
+    /// When its last batch was appended (or replayed), in milliseconds since 1970: what expiry is
+    /// judged by.
+    pub(crate) last_ms: i64,
+    pub(crate) sent: VecDeque<Sent>,
+}
+
+/// A partition's producers by id.
+pub(crate) type Producers = HashMap<i64, Producer>;
+
+/// What is to be done with a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Append,
+    /// It is there already.
+    Duplicate(Sent),
+}
+
+/// Sequences run from 0 to 2³¹−1 and begin again.
+fn advance(sequence: i32, by: i32) -> i32 {
+    (i64::from(sequence) + i64::from(by)).rem_euclid(1 << 31) as i32
+}
+
+/// Whether a batch carries sequences to be checked.
+pub(crate) fn is_sequenced(header: &BatchHeader) -> bool {
+    header.has_producer() && header.base_sequence >= 0 && !header.is_control()
+}
+
+/// Judges a batch by what is known of its producer here; `None`: not seen yet (or forgotten), so
+/// that any sequence is taken, as Kafka does.
+pub(crate) fn judge(known: Option<&Producer>, header: &BatchHeader) -> Result<Verdict, StoreError> {
+    let Some(known) = known else { return Ok(Verdict::Append) };
+    let producer_id = header.producer_id;
+    if header.producer_epoch < known.epoch {
+        let (current, got) = (known.epoch, header.producer_epoch);
+        return Err(StoreError::ProducerFenced { producer_id, current, got });
+    }
+    let first = header.base_sequence;
+    let last = advance(first, header.last_offset_delta);
+    let expected = if header.producer_epoch > known.epoch {
+        0
+    } else {
+        let seen = |sent: &&Sent| sent.first_sequence == first && sent.last_sequence == last;
+        if let Some(sent) = known.sent.iter().find(seen) {
+            return Ok(Verdict::Duplicate(*sent));
+        }
+        known.sent.back().map_or(first, |sent| advance(sent.last_sequence, 1))
+    };
+    if first == expected {
+        Ok(Verdict::Append)
+    } else {
+        Err(StoreError::OutOfOrderSequence { producer_id, expected, got: first })
+    }
+}
+
+/// Notes a batch that was appended at `base_offset`.
+pub(crate) fn note(
+    producer: &mut Producer,
+    header: &BatchHeader,
+    base_offset: Offset,
+    now_ms: i64,
+) {
+    if header.producer_epoch != producer.epoch {
+        producer.sent.clear();
+        producer.epoch = header.producer_epoch;
+    }
+    producer.last_ms = producer.last_ms.max(now_ms);
+    if producer.sent.len() == WINDOW {
+        producer.sent.pop_front();
+    }
+    producer.sent.push_back(Sent {
+        first_sequence: header.base_sequence,
+        last_sequence: advance(header.base_sequence, header.last_offset_delta),
+        base_offset,
+        last_offset: base_offset.saturating_add(i64::from(header.last_offset_delta)),
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{BatchBuilder, Codec};
+
+    fn header(epoch: i16, sequence: i32, records: usize) -> BatchHeader {
+        let mut builder = BatchBuilder::new(Codec::None);
+        builder.producer(7, epoch, sequence);
+        (0..records).for_each(|_| builder.push(10, None, None, &[]));
+        BatchHeader::parse(&builder.finish().expect("records")).expect("header")
+    }
+
+    #[test]
+    fn a_window_of_five_knows_its_duplicates_gaps_and_epochs() -> Result<(), StoreError> {
+        let mut producer = Producer::default();
+        for n in 0..6 {
+            let head = header(0, n * 2, 2);
+            assert_eq!(judge(Some(&producer), &head)?, Verdict::Append);
+            note(&mut producer, &head, i64::from(n) * 2 + 100, 0);
+        }
+        let Verdict::Duplicate(sent) = judge(Some(&producer), &header(0, 2, 2))? else {
+            panic!("not seen as a duplicate")
+        };
+        assert_eq!((sent.base_offset, sent.last_offset), (102, 103));
+        // The first has left the window; a part of a batch is not the batch.
+        for (sequence, records) in [(0, 2), (2, 1), (13, 1), (11, 1)] {
+            let error = judge(Some(&producer), &header(0, sequence, records));
+            assert!(matches!(error, Err(StoreError::OutOfOrderSequence { expected: 12, .. })));
+        }
+        assert_eq!(judge(Some(&producer), &header(1, 0, 1))?, Verdict::Append);
+        assert!(judge(Some(&producer), &header(1, 12, 1)).is_err());
+        note(&mut producer, &header(1, 0, 1), 200, 0);
+        let fenced = judge(Some(&producer), &header(0, 12, 1));
+        assert!(matches!(fenced, Err(StoreError::ProducerFenced { current: 1, got: 0, .. })));
+        assert_eq!(judge(None, &header(3, 77, 1))?, Verdict::Append);
+        Ok(())
+    }
+
+    #[test]
+    fn sequences_wrap_to_zero() -> Result<(), StoreError> {
+        let mut producer = Producer::default();
+        note(&mut producer, &header(0, i32::MAX, 2), 0, 0);
+        assert_eq!(producer.sent.back().map(|sent| sent.last_sequence), Some(0));
+        assert_eq!(judge(Some(&producer), &header(0, 1, 1))?, Verdict::Append);
+        Ok(())
+    }
+}

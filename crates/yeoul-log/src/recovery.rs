@@ -1,0 +1,420 @@
+//! Recovery: from whatever a crash left to a log that goes on. First everything is read and
+//! judged, and nothing is changed when it is damaged; then files are cut to the snapshot's
+//! lengths and the commit log is replayed; then all of it is made durable again before anybody
+//! may see it.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use yeoul_base::disk::DiskLock;
+use yeoul_base::{Clock, Disk, FactKind, Open, Rand, Topics};
+
+use crate::batch::BatchHeader;
+use crate::core::Core;
+use crate::error::LogError;
+use crate::facts::Facts;
+use crate::frame::Frame;
+use crate::group::{self, GroupHeader};
+use crate::options::LogOptions;
+use crate::part::{Part, TailBatch};
+use crate::paths;
+use crate::segment::LogSegment;
+use crate::shared::{Shared, View};
+use crate::slots::{Slot, Slots};
+use crate::snapshot::{self, Snapshot};
+use crate::splitter::Ring;
+use crate::state::{Lane, PartMap, State};
+use crate::topics::{self, PartConfig};
+use crate::wal::{self, Wal};
+
+/// What opening the log found and did: for people.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recovered {
+    /// The directory was empty.
+    pub fresh: bool,
+    /// Counts the starts of this data directory.
+    pub incarnation: u64,
+    /// Sequence of the snapshot it began with.
+    pub snapshot_sequence: u64,
+    /// Commits replayed from the commit log.
+    pub replayed: u64,
+    /// The last commit that is there.
+    pub sequence: u64,
+    /// Groups after the last good commit; they were never acknowledged. Copied to these files.
+    pub cut: Vec<String>,
+    /// Snapshots that could not be read; moved to these files.
+    pub quarantined: Vec<String>,
+    /// Files of removed or unfinished log segments that were deleted.
+    pub removed_files: u64,
+}
+
+pub(crate) struct Opened {
+    pub(crate) core: Core,
+    pub(crate) recovered: Recovered,
+    pub(crate) lock: Box<dyn DiskLock>,
+}
+
+/// A snapshot to begin with, and newer ones that cannot be read.
+struct Begin {
+    snapshot: Snapshot,
+    bytes: u64,
+    fresh: bool,
+    unreadable: Vec<String>,
+}
+
+pub(crate) fn open(
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    rand: Arc<dyn Rand>,
+    options: LogOptions,
+) -> Result<Opened, LogError> {
+    let lock = lock(&*disk, &options.lock_note)?;
+    for dir in [paths::WAL_DIR, paths::PARTS_DIR, paths::SNAPSHOT_DIR, paths::QUARANTINE_DIR] {
+        let dir = Path::new(dir);
+        disk.create_dir_all(dir).map_err(|e| LogError::io(dir, e))?;
+    }
+    let root = Path::new("");
+    disk.sync_dir(root).map_err(|e| LogError::io(root, e))?;
+
+    let begin = begin(&*disk, &*rand)?;
+    check_lengths(&*disk, &begin.snapshot)?;
+    let wal = wal::read(&*disk, &begin.snapshot)?;
+    let promised = begin.unreadable.iter().filter_map(|name| paths::parse_snapshot_name(name));
+    wal.check_damage(promised.map(|(_, sequence)| sequence).max().unwrap_or(0))?;
+
+    // From here on things change.
+    let mut recovered = Recovered {
+        fresh: begin.fresh,
+        incarnation: wal.incarnation_max.max(begin.snapshot.incarnation) + 1,
+        snapshot_sequence: begin.snapshot.sequence,
+        ..Recovered::default()
+    };
+    for name in &begin.unreadable {
+        recovered.quarantined.push(set_aside(&*disk, name)?);
+    }
+    cut_lengths(&*disk, &begin.snapshot)?;
+    let mut core = core(disk, clock, rand, options, &begin, &wal, recovered.incarnation)?;
+    replay(&mut core, &wal, &mut recovered)?;
+    core.shared.set_view(core.view());
+    recovered.cut = wal.quarantine_cut(&*core.disk)?;
+    finish(&mut core, &mut recovered)?;
+    Ok(Opened { core, recovered, lock })
+}
+
+fn lock(disk: &dyn Disk, note: &str) -> Result<Box<dyn DiskLock>, LogError> {
+    const NOTE_BYTES_MAX: u64 = 64;
+    let path = Path::new(paths::LOCK);
+    disk.lock(path, note).map_err(|error| {
+        if error.kind() != io::ErrorKind::WouldBlock {
+            return LogError::io(path, error);
+        }
+        let note = disk.read_all(path, NOTE_BYTES_MAX).unwrap_or_default();
+        let pid = String::from_utf8_lossy(&note).trim().to_owned();
+        LogError::Locked { pid: if pid.is_empty() { "(unknown)".to_owned() } else { pid } }
+    })
+}
+
+fn begin(disk: &dyn Disk, rand: &dyn Rand) -> Result<Begin, LogError> {
+    let dir = Path::new(paths::SNAPSHOT_DIR);
+    let entries = disk.list(dir).map_err(|e| LogError::io(dir, e))?;
+    let mut names: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| Some((paths::parse_snapshot_name(&entry.name)?, &entry.name)))
+        .collect();
+    names.sort();
+    if names.is_empty() {
+        return fresh(disk, rand);
+    }
+    let mut unreadable = Vec::new();
+    let mut why = String::new();
+    for (_, name) in names.iter().rev() {
+        let path = snapshot::path(name);
+        let read = snapshot::read(disk, name).map_err(|e| LogError::io(&path, e))?;
+        match read {
+            Ok(snapshot) => {
+                let bytes = entries.iter().find(|entry| &entry.name == *name);
+                let bytes = bytes.map_or(0, |entry| entry.len_bytes);
+                return Ok(Begin { snapshot, bytes, fresh: false, unreadable });
+            }
+            Err(error) => {
+                why = error.to_string();
+                unreadable.push((*name).clone());
+            }
+        }
+    }
+    let first = unreadable.first().map(|name| snapshot::path(name)).unwrap_or_default();
+    Err(LogError::damaged(&first, 0, format!("no snapshot can be read: {why}")))
+}
+
+/// An empty directory gets its first snapshot before anything else, so that a directory with
+/// data but without snapshot is known to be damaged.
+fn fresh(disk: &dyn Disk, rand: &dyn Rand) -> Result<Begin, LogError> {
+    let wal = Path::new(paths::WAL_DIR);
+    for entry in disk.list(wal).map_err(|e| LogError::io(wal, e))? {
+        let path = wal.join(&entry.name);
+        let file = disk.open(&path, Open::Read).map_err(|e| LogError::io(&path, e))?;
+        let mut head = [0; group::HEADER_BYTES];
+        let read = file.read_at(&mut head, 0).map_err(|e| LogError::io(&path, e))?;
+        if read > 0 && group::looks_like_one(&head) {
+            return Err(LogError::damaged(&path, 0, "there are commits but no snapshot"));
+        }
+    }
+    let parts = Path::new(paths::PARTS_DIR);
+    if let Some(entry) = disk.list(parts).map_err(|e| LogError::io(parts, e))?.first() {
+        let path = parts.join(&entry.name);
+        return Err(LogError::damaged(&path, 0, "there are records but no snapshot"));
+    }
+    let snapshot = Snapshot {
+        incarnation: 0,
+        sequence: 0,
+        chain: 0,
+        salt: rand.next_u64(),
+        parts: Vec::new(),
+        facts: Facts::new_sync(),
+    };
+    let path = snapshot::path(&snapshot.name());
+    let kept = snapshot.write(disk).map_err(|e| LogError::io(&path, e))?;
+    Ok(Begin { snapshot, bytes: kept.bytes, fresh: true, unreadable: Vec::new() })
+}
+
+/// A file shorter than the snapshot says has lost what was acknowledged.
+fn check_lengths(disk: &dyn Disk, snapshot: &Snapshot) -> Result<(), LogError> {
+    for part in &snapshot.parts {
+        for segment in &part.segments {
+            let path = paths::log_segment(part.id, segment.base);
+            let len = match disk.open(&path, Open::Read) {
+                Ok(file) => file.len_bytes().map_err(|e| LogError::io(&path, e))?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(LogError::damaged(&path, 0, "the file is missing"));
+                }
+                Err(error) => return Err(LogError::io(&path, error)),
+            };
+            if len < segment.len_bytes {
+                let what = format!("the file ends here, {} bytes are known", segment.len_bytes);
+                return Err(LogError::damaged(&path, len, what));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a crash left behind the snapshot's lengths is replayed anew.
+fn cut_lengths(disk: &dyn Disk, snapshot: &Snapshot) -> Result<(), LogError> {
+    for part in &snapshot.parts {
+        for segment in &part.segments {
+            let path = paths::log_segment(part.id, segment.base);
+            let cut = || {
+                let file = disk.open(&path, Open::Write)?;
+                if file.len_bytes()? > segment.len_bytes {
+                    file.set_len(segment.len_bytes)?;
+                }
+                Ok(())
+            };
+            cut().map_err(|e| LogError::io(&path, e))?;
+        }
+    }
+    Ok(())
+}
+
+/// A newer snapshot that cannot be read must not come back when its bytes read well once more:
+/// the files are about to be cut to the older one's lengths.
+fn set_aside(disk: &dyn Disk, name: &str) -> Result<String, LogError> {
+    let from = snapshot::path(name);
+    let to = Path::new(paths::QUARANTINE_DIR).join(name);
+    let moved = || {
+        disk.rename(&from, &to)?;
+        disk.sync_dir(Path::new(paths::QUARANTINE_DIR))?;
+        disk.sync_dir(Path::new(paths::SNAPSHOT_DIR))
+    };
+    moved().map_err(|e| LogError::io(&from, e))?;
+    Ok(to.display().to_string())
+}
+
+fn state(
+    disk: &Arc<dyn Disk>,
+    snapshot: &Snapshot,
+    options: &LogOptions,
+) -> Result<State, LogError> {
+    let path = snapshot::path(&snapshot.name());
+    let mut state = State { sequence: snapshot.sequence, ..State::empty() };
+    state.facts = snapshot.facts.clone();
+    let mut all = Topics::default();
+    let mut configs = HashMap::new();
+    for (key, value) in state.facts.iter().filter(|(key, _)| key.kind == FactKind::Topic) {
+        let name = String::from_utf8_lossy(&key.key);
+        let topic = topics::decode(&name, value)
+            .map_err(|error| LogError::damaged(&path, 0, format!("topic {name}: {error}")))?;
+        let config = PartConfig::of(&topic.config, options);
+        configs.extend(topic.partitions.iter().map(|part| (*part, config)));
+        all.by_name.insert(Arc::clone(&topic.name), Arc::new(topic));
+    }
+    state.topics = Arc::new(all);
+    for part in &snapshot.parts {
+        let Some(config) = configs.get(&part.id) else {
+            let what = format!("partition {} belongs to no topic", part.id);
+            return Err(LogError::damaged(&path, 0, what));
+        };
+        let segment = |segment: &snapshot::SegmentState| {
+            let disk = Arc::clone(disk);
+            let (len, newest) = (segment.len_bytes, segment.max_timestamp_ms);
+            Arc::new(LogSegment::new(disk, part.id, segment.base, len, newest))
+        };
+        let segments = part.segments.iter().map(segment).collect();
+        state.add_lane(Lane {
+            part: Arc::new(Part::new(part.id, *config, part.start, part.high, segments)),
+            next: part.high,
+            start: part.start,
+            producers: part.producers.clone(),
+        });
+    }
+    Ok(state)
+}
+
+fn core(
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    rand: Arc<dyn Rand>,
+    options: LogOptions,
+    begin: &Begin,
+    wal: &Wal,
+    incarnation: u64,
+) -> Result<Core, LogError> {
+    let state = state(&disk, &begin.snapshot, &options)?;
+    let empty =
+        View { topics: Arc::default(), facts: Facts::new_sync(), parts: PartMap::new_sync() };
+    let shared = Arc::new(Shared::new(empty, incarnation, options.on_fatal.clone()));
+    let slots: Vec<Slot> = wal.slots.iter().map(|found| found.slot.clone()).collect();
+    Ok(Core {
+        slots: Slots::new(&options, slots),
+        disk,
+        clock,
+        rand,
+        options,
+        shared,
+        state,
+        ring: Ring::default(),
+        salt: begin.snapshot.salt,
+        chain: begin.snapshot.chain,
+        synced: begin.snapshot.sequence,
+        kept: vec![begin.snapshot.kept(begin.bytes)],
+        doomed: Vec::new(),
+        dirty: HashMap::new(),
+        dirty_dirs: HashSet::new(),
+        since_checkpoint: 0,
+        checkpointing: false,
+        making_slot: false,
+    })
+}
+
+fn replay(core: &mut Core, wal: &Wal, recovered: &mut Recovered) -> Result<(), LogError> {
+    for (found, frames) in &wal.replay {
+        let path = paths::slot(found.header.slot);
+        let mut body = wal.body(found).map_err(|e| LogError::io(&path, e))?;
+        for _ in 0..*frames {
+            let frame = crate::frame::decode(&mut body).map_err(|error| {
+                LogError::damaged(&path, found.header.position, error.to_string())
+            })?;
+            replay_frame(core, &frame, &found.header)?;
+            recovered.replayed += 1;
+        }
+        core.chain = found.header.crc;
+    }
+    core.synced = core.state.sequence;
+    recovered.sequence = core.synced;
+    for lane in core.state.lanes.values() {
+        lane.part.recount();
+    }
+    // What was read may have been in the page cache only: it is about to be shown.
+    wal.sync_replayed()
+}
+
+fn replay_frame(core: &mut Core, frame: &Frame, group: &GroupHeader) -> Result<(), LogError> {
+    let path = paths::slot(group.slot);
+    let damaged = |what: String| LogError::damaged(&path, group.position, what);
+    let mut headers = Vec::with_capacity(frame.appends.len());
+    for (_, batch) in &frame.appends {
+        headers.push(BatchHeader::parse(batch).map_err(|error| damaged(error.to_string()))?);
+    }
+    let appends = frame.appends.iter().map(|(part, _)| *part).zip(headers.iter().copied());
+    let now_ms = core.clock.now_ms();
+    let effects = core
+        .state
+        .apply(appends, frame, now_ms, &core.options)
+        .map_err(|what| damaged(what.to_owned()))?;
+    for ((id, bytes), header) in frame.appends.iter().zip(&headers) {
+        let Some(lane) = core.state.lanes.get(id) else { continue };
+        let part = Arc::clone(&lane.part);
+        let (base, last) = (header.base_offset, header.last_offset());
+        let batch = TailBatch { base, last, bytes: Bytes::clone(bytes) };
+        core.split_batch(&part, header.max_timestamp_ms, &batch)
+            .map_err(|e| LogError::io(&paths::log_segment(*id, base), e))?;
+        part.set_high(last + 1);
+    }
+    for (part, start) in effects.starts {
+        let gone = part.set_start(start);
+        core.doomed.extend(gone.iter().map(|segment| (part.id, segment.base)));
+    }
+    for part in effects.removed {
+        let gone = part.segments();
+        core.doomed.extend(gone.iter().map(|segment| (part.id, segment.base)));
+    }
+    Ok(())
+}
+
+/// Makes slots, a snapshot of the new incarnation, and removes what nothing refers to.
+fn finish(core: &mut Core, recovered: &mut Recovered) -> Result<(), LogError> {
+    core.checkpoint();
+    if let Some(reason) = core.shared.fatal() {
+        let error = io::Error::other(reason);
+        return Err(LogError::io(Path::new(paths::SNAPSHOT_DIR), error));
+    }
+    recovered.removed_files = collect_unknown(core)?;
+    // One to write to, and the reserve.
+    while core.slots.wants_more() {
+        match core.make_slot(0) {
+            Ok(()) => {}
+            // The log can be read; commits are refused until there is space.
+            Err(error) if crate::splitter::is_full(&error) => {
+                tracing::warn!(%error, "no space for the commit log");
+                break;
+            }
+            Err(error) => return Err(LogError::io(Path::new(paths::WAL_DIR), error)),
+        }
+    }
+    Ok(())
+}
+
+/// Deletes log segments neither the state nor a snapshot knows, and older snapshots. Names that
+/// are not the log's stay.
+fn collect_unknown(core: &mut Core) -> Result<u64, LogError> {
+    let disk = Arc::clone(&core.disk);
+    let list = |dir: &Path| disk.list(dir).map_err(|e| LogError::io(dir, e));
+    let mut live = HashSet::new();
+    for lane in core.state.lanes.values() {
+        live.extend(lane.part.segments().iter().map(|segment| (lane.part.id, segment.base)));
+    }
+    let mut removed = 0;
+    for entry in list(Path::new(paths::PARTS_DIR))? {
+        let Some(part) = paths::parse_part_dir(&entry.name) else { continue };
+        for file in list(&paths::part_dir(part))? {
+            let Some(base) = paths::parse_log_segment(&file.name) else { continue };
+            if !live.contains(&(part, base)) && !core.doomed.contains(&(part, base)) {
+                core.doomed.push((part, base));
+                removed += 1;
+            }
+        }
+    }
+    for entry in list(Path::new(paths::SNAPSHOT_DIR))? {
+        let kept = core.kept.iter().any(|kept| kept.name == entry.name);
+        let ours = paths::parse_snapshot_name(&entry.name).is_some();
+        if (ours && !kept) || entry.name.ends_with(".tmp") {
+            let path = snapshot::path(&entry.name);
+            disk.remove_file(&path).map_err(|e| LogError::io(&path, e))?;
+        }
+    }
+    core.collect();
+    Ok(removed)
+}

@@ -1,0 +1,265 @@
+//! One log segment: a file of whole batches of one partition, in order, and the sparse index
+//! over it.
+//!
+//! The index is a cache in memory, built by reading batch headers as far as a lookup needs it:
+//! appends do nothing for it, and a crash cannot make it wrong.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use yeoul_base::{Disk, DiskFile, Offset, Open, PartId, StoreError};
+
+use crate::batch::{self, BatchHeader, HEADER_BYTES};
+use crate::locked;
+use crate::paths;
+
+/// Bytes of log between two entries of the index.
+const INDEX_EVERY_BYTES: u64 = 4096;
+/// Headers are read in pieces of this size.
+const SCAN_BYTES: usize = 64 << 10;
+/// Growing a file by more than this at once is slower per byte.
+const WRITE_BYTES: usize = 64 << 10;
+/// No read takes more, unless a single batch does.
+const READ_BYTES_MAX: usize = 8 << 20;
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    base: Offset,
+    position: u64,
+    /// Largest timestamp of all batches before this one.
+    max_before_ms: i64,
+}
+
+#[derive(Debug, Default)]
+struct Index {
+    entries: Vec<Entry>,
+    built_to: u64,
+    max_ms: Option<i64>,
+}
+
+#[derive(Debug)]
+struct State {
+    file: Option<Arc<dyn DiskFile>>,
+    len_bytes: u64,
+    max_timestamp_ms: i64,
+}
+
+/// A file `parts/<partition>/<base offset>.log`.
+#[derive(Debug)]
+pub(crate) struct LogSegment {
+    disk: Arc<dyn Disk>,
+    pub(crate) part: PartId,
+    pub(crate) base: Offset,
+    state: Mutex<State>,
+    index: Mutex<Index>,
+}
+
+impl LogSegment {
+    /// A segment whose file is as a snapshot says (or is to be made by the first append).
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        part: PartId,
+        base: Offset,
+        len_bytes: u64,
+        max_timestamp_ms: i64,
+    ) -> Self {
+        let state = Mutex::new(State { file: None, len_bytes, max_timestamp_ms });
+        Self { disk, part, base, state, index: Mutex::new(Index::default()) }
+    }
+
+    pub(crate) fn len_bytes(&self) -> u64 {
+        locked(&self.state).len_bytes
+    }
+
+    pub(crate) fn max_timestamp_ms(&self) -> i64 {
+        locked(&self.state).max_timestamp_ms
+    }
+
+    fn file(&self) -> io::Result<Arc<dyn DiskFile>> {
+        match &locked(&self.state).file {
+            Some(file) => Ok(Arc::clone(file)),
+            None => self.disk.open(&paths::log_segment(self.part, self.base), Open::Read),
+        }
+    }
+
+    /// Adds one batch behind the others. Only the writer appends, so the length cannot move
+    /// between being read and being set. A failed append leaves the length as it was.
+    pub(crate) fn append(&self, bytes: &[u8], max_timestamp_ms: i64) -> io::Result<()> {
+        let (file, len) = {
+            let mut state = locked(&self.state);
+            let file = match &state.file {
+                Some(file) => Arc::clone(file),
+                None => {
+                    let path = paths::log_segment(self.part, self.base);
+                    let file = self.disk.open(&path, Open::Create)?;
+                    // Bytes of an earlier, crashed life of this file are not this segment's.
+                    if file.len_bytes()? != state.len_bytes {
+                        file.set_len(state.len_bytes)?;
+                    }
+                    state.file = Some(Arc::clone(&file));
+                    file
+                }
+            };
+            (file, state.len_bytes)
+        };
+        let mut at = len;
+        for piece in bytes.chunks(WRITE_BYTES) {
+            file.write_all_at(piece, at)?;
+            at += piece.len() as u64;
+        }
+        let mut state = locked(&self.state);
+        state.len_bytes = at;
+        state.max_timestamp_ms = state.max_timestamp_ms.max(max_timestamp_ms);
+        Ok(())
+    }
+
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file()?.sync_data()
+    }
+
+    /// Lets go of the open file; reads open it again.
+    pub(crate) fn release(&self) {
+        locked(&self.state).file = None;
+    }
+
+    /// Whole batches from the one that holds `from`, in one piece, checked: each batch's checksum
+    /// holds and its offsets follow the one before.
+    pub(crate) fn read(&self, from: Offset, max_bytes: usize) -> Result<Bytes, StoreError> {
+        let len = self.len_bytes();
+        let scan = Scan::new(self.file().map_err(|e| self.io(&e))?, len);
+        let (position, header) = self.locate(scan, from)?;
+        let first = header.size_bytes();
+        let left = usize::try_from(len - position).unwrap_or(usize::MAX);
+        let want = max_bytes.min(READ_BYTES_MAX).max(first).min(left);
+        let mut bytes = vec![0; want];
+        let file = self.file().map_err(|e| self.io(&e))?;
+        file.read_exact_at(&mut bytes, position).map_err(|e| self.io(&e))?;
+        let whole = self.check(&bytes, header.base_offset, position)?;
+        bytes.truncate(whole);
+        Ok(Bytes::from(bytes))
+    }
+
+    /// How many bytes are whole, good batches; an error when not even the first is.
+    fn check(&self, bytes: &[u8], base: Offset, position: u64) -> Result<usize, StoreError> {
+        let mut done = 0;
+        let mut expected = base;
+        while let Some(rest) = bytes.get(done..)
+            && let Ok(header) = BatchHeader::parse(rest)
+            && let Some(batch) = rest.get(..header.size_bytes())
+        {
+            let sound = header.base_offset == expected && batch::check_stored(batch).is_ok();
+            if !sound {
+                break;
+            }
+            expected = header.last_offset() + 1;
+            done += batch.len();
+        }
+        if done == 0 {
+            return Err(self.corrupt(position, "a batch fails its checksum"));
+        }
+        Ok(done)
+    }
+
+    /// Position and header of the batch that holds `offset`.
+    fn locate(&self, mut scan: Scan, offset: Offset) -> Result<(u64, BatchHeader), StoreError> {
+        let mut position = {
+            let mut index = locked(&self.index);
+            self.extend(&mut index, &mut scan, |entry| entry.base > offset)?;
+            let after = index.entries.partition_point(|entry| entry.base <= offset);
+            after.checked_sub(1).and_then(|at| index.entries.get(at)).map_or(0, |e| e.position)
+        };
+        loop {
+            let header = self.header_at(&mut scan, position)?;
+            if header.last_offset() >= offset {
+                return Ok((position, header));
+            }
+            position += header.size_bytes() as u64;
+        }
+    }
+
+    /// Base offset of a batch at or before the first one that reaches `timestamp_ms`.
+    pub(crate) fn seek_time(&self, timestamp_ms: i64) -> Result<Offset, StoreError> {
+        let mut scan = Scan::new(self.file().map_err(|e| self.io(&e))?, self.len_bytes());
+        let mut index = locked(&self.index);
+        self.extend(&mut index, &mut scan, |entry| entry.max_before_ms >= timestamp_ms)?;
+        let after = index.entries.partition_point(|entry| entry.max_before_ms < timestamp_ms);
+        let entry = after.checked_sub(1).and_then(|at| index.entries.get(at));
+        Ok(entry.map_or(self.base, |entry| entry.base))
+    }
+
+    /// Builds the index until an entry is enough, or to the end.
+    fn extend(
+        &self,
+        index: &mut Index,
+        scan: &mut Scan,
+        enough: impl Fn(&Entry) -> bool,
+    ) -> Result<(), StoreError> {
+        while index.built_to < scan.len && !index.entries.last().is_some_and(&enough) {
+            let position = index.built_to;
+            let header = self.header_at(scan, position)?;
+            let due = index
+                .entries
+                .last()
+                .is_none_or(|last| position - last.position >= INDEX_EVERY_BYTES);
+            if due {
+                index.entries.push(Entry {
+                    base: header.base_offset,
+                    position,
+                    max_before_ms: index.max_ms.unwrap_or(i64::MIN),
+                });
+            }
+            index.max_ms = index.max_ms.max(Some(header.max_timestamp_ms));
+            index.built_to = position + header.size_bytes() as u64;
+        }
+        Ok(())
+    }
+
+    fn header_at(&self, scan: &mut Scan, position: u64) -> Result<BatchHeader, StoreError> {
+        let bytes = scan.bytes_at(position).map_err(|e| self.io(&e))?;
+        let header = BatchHeader::parse(bytes)
+            .map_err(|error| self.corrupt(position, &error.to_string()))?;
+        if position + header.size_bytes() as u64 > scan.len {
+            return Err(self.corrupt(position, "a batch ends beyond the file"));
+        }
+        Ok(header)
+    }
+
+    fn corrupt(&self, position: u64, what: &str) -> StoreError {
+        let path = paths::log_segment(self.part, self.base);
+        StoreError::Corrupt(format!("{} at byte {position}: {what}", path.display()))
+    }
+
+    fn io(&self, error: &io::Error) -> StoreError {
+        let path = paths::log_segment(self.part, self.base);
+        StoreError::Io(format!("{}: {error}", path.display()))
+    }
+}
+
+/// Reads headers here and there with few calls to the disk.
+struct Scan {
+    file: Arc<dyn DiskFile>,
+    len: u64,
+    piece: Vec<u8>,
+    piece_at: u64,
+}
+
+impl Scan {
+    fn new(file: Arc<dyn DiskFile>, len: u64) -> Self {
+        Self { file, len, piece: Vec::new(), piece_at: 0 }
+    }
+
+    /// The bytes from `position`: a header's worth, or less at the end.
+    fn bytes_at(&mut self, position: u64) -> io::Result<&[u8]> {
+        let need = (HEADER_BYTES as u64).min(self.len.saturating_sub(position));
+        let held_to = self.piece_at + self.piece.len() as u64;
+        if position < self.piece_at || position + need > held_to {
+            let size = (SCAN_BYTES as u64).min(self.len.saturating_sub(position));
+            self.piece.resize(usize::try_from(size).unwrap_or(SCAN_BYTES), 0);
+            self.file.read_exact_at(&mut self.piece, position)?;
+            self.piece_at = position;
+        }
+        let skip = usize::try_from(position - self.piece_at).unwrap_or(usize::MAX);
+        Ok(self.piece.get(skip..).unwrap_or_default())
+    }
+}

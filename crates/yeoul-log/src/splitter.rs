@@ -1,0 +1,129 @@
+//! The splitter: puts the batches of the commit log into their partitions' files, unsynced, and
+//! keeps the newest of them in memory for readers that follow closely.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use yeoul_base::Disk;
+
+use crate::core::Core;
+use crate::part::{Part, TailBatch};
+use crate::paths;
+use crate::segment::LogSegment;
+
+type Waiting = (Arc<Part>, i64, TailBatch);
+
+#[derive(Debug)]
+struct RingGroup {
+    bytes: usize,
+    batches: Vec<Waiting>,
+    /// How many of the batches are in their files.
+    split: usize,
+}
+
+/// Groups in memory: those not wholly in files, and behind them the newest that are.
+#[derive(Debug, Default)]
+pub(crate) struct Ring {
+    unsplit: VecDeque<RingGroup>,
+    hot: VecDeque<RingGroup>,
+    unsplit_bytes: usize,
+    hot_bytes: usize,
+}
+
+impl Ring {
+    pub(crate) fn push(&mut self, bytes: usize, batches: Vec<Waiting>) {
+        if !batches.is_empty() {
+            self.unsplit_bytes += bytes;
+            self.unsplit.push_back(RingGroup { bytes, batches, split: 0 });
+        }
+    }
+
+    pub(crate) fn unsplit_bytes(&self) -> usize {
+        self.unsplit_bytes
+    }
+
+    fn trim(&mut self, hot_bytes: usize) {
+        while self.hot_bytes > hot_bytes
+            && let Some(group) = self.hot.pop_front()
+        {
+            self.hot_bytes -= group.bytes;
+            for (part, _, batch) in group.batches {
+                part.trim_tail(batch.last);
+            }
+        }
+    }
+}
+
+impl Core {
+    /// Puts what waits into files. What cannot be written now (a full disk) stays in memory and
+    /// is tried again with the next group.
+    pub(crate) fn split(&mut self) {
+        while let Some(mut group) = self.ring.unsplit.pop_front() {
+            while let Some((part, max_timestamp_ms, batch)) = group.batches.get(group.split) {
+                let (part, timestamp, batch) = (Arc::clone(part), *max_timestamp_ms, batch.clone());
+                match self.split_batch(&part, timestamp, &batch) {
+                    Ok(()) => group.split += 1,
+                    Err(error) => {
+                        self.ring.unsplit.push_front(group);
+                        self.split_failed(&error);
+                        return;
+                    }
+                }
+            }
+            self.ring.unsplit_bytes -= group.bytes;
+            self.ring.hot_bytes += group.bytes;
+            self.ring.hot.push_back(group);
+        }
+        self.ring.trim(self.options.hot_bytes);
+    }
+
+    fn split_failed(&self, error: &io::Error) {
+        if is_full(error) {
+            tracing::warn!(%error, "log segments cannot grow; batches wait in memory");
+        } else {
+            self.shared.close(format!("writing a log segment failed: {error}"));
+        }
+    }
+
+    /// Adds one batch to its partition's newest file, or to a new one when that is full.
+    pub(crate) fn split_batch(
+        &mut self,
+        part: &Arc<Part>,
+        max_timestamp_ms: i64,
+        batch: &TailBatch,
+    ) -> io::Result<()> {
+        if !self.state.lanes.contains_key(&part.id) {
+            // Deleted meanwhile.
+            return Ok(());
+        }
+        let size = batch.bytes.len() as u64;
+        let limit = part.config().segment_bytes;
+        let active = part.active().filter(|active| {
+            let len = active.len_bytes();
+            len == 0 || len + size <= limit
+        });
+        let segment = match active {
+            Some(active) => active,
+            None => self.roll(part, batch.base)?,
+        };
+        segment.append(&batch.bytes, max_timestamp_ms)?;
+        self.dirty.insert((part.id, segment.base), segment);
+        Ok(())
+    }
+
+    fn roll(&mut self, part: &Arc<Part>, base: i64) -> io::Result<Arc<LogSegment>> {
+        if self.dirty_dirs.insert(part.id) {
+            self.disk.create_dir_all(&paths::part_dir(part.id))?;
+        }
+        let disk: Arc<dyn Disk> = Arc::clone(&self.disk);
+        let segment = Arc::new(LogSegment::new(disk, part.id, base, 0, i64::MIN));
+        part.add_segment(Arc::clone(&segment));
+        Ok(segment)
+    }
+}
+
+/// Whether an error goes away when somebody makes space.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

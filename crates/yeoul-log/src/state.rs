@@ -1,0 +1,147 @@
+//! The log's state as the writer knows it: what every frame so far has made of facts, topics and
+//! partitions. The writer applies a frame before it is durable, recovery while replaying; both
+//! through [`State::apply`], so that a restart cannot come to another answer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rpds::HashTrieMapSync;
+use yeoul_base::{FactKind, Offset, PartId, TopicInfo, Topics};
+
+use crate::batch::BatchHeader;
+use crate::facts::{self, Facts};
+use crate::frame::Frame;
+use crate::options::LogOptions;
+use crate::part::Part;
+use crate::producers::{self, Producers};
+use crate::topics::{self, PartConfig};
+
+pub(crate) type PartMap = HashTrieMapSync<PartId, Arc<Part>>;
+
+/// A partition as its writer knows it.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) part: Arc<Part>,
+    /// The offset the next record gets.
+    pub(crate) next: Offset,
+    pub(crate) start: Offset,
+    pub(crate) producers: Producers,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// Of the last frame applied.
+    pub(crate) sequence: u64,
+    pub(crate) facts: Facts,
+    pub(crate) topics: Arc<Topics>,
+    pub(crate) parts: PartMap,
+    pub(crate) lanes: HashMap<PartId, Lane>,
+}
+
+/// What readers must be told once the frame is durable.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    pub(crate) topics_changed: bool,
+    pub(crate) removed: Vec<Arc<Part>>,
+    pub(crate) starts: Vec<(Arc<Part>, Offset)>,
+}
+
+impl State {
+    pub(crate) fn empty() -> Self {
+        Self {
+            sequence: 0,
+            facts: Facts::new_sync(),
+            topics: Arc::default(),
+            parts: PartMap::new_sync(),
+            lanes: HashMap::new(),
+        }
+    }
+
+    /// Adds a partition that a snapshot tells of.
+    pub(crate) fn add_lane(&mut self, lane: Lane) {
+        self.parts.insert_mut(lane.part.id, Arc::clone(&lane.part));
+        self.lanes.insert(lane.part.id, lane);
+    }
+
+    /// Takes over the next frame. Headers carry their batches' offsets.
+    ///
+    /// # Errors
+    /// A frame that does not continue this state; only damaged ones do not.
+    pub(crate) fn apply(
+        &mut self,
+        appends: impl Iterator<Item = (PartId, BatchHeader)>,
+        frame: &Frame,
+        now_ms: i64,
+        options: &LogOptions,
+    ) -> Result<Effects, &'static str> {
+        for (part, header) in appends {
+            let lane = self.lanes.get_mut(&part).ok_or("a batch for a partition there is not")?;
+            if header.base_offset != lane.next {
+                return Err("a batch whose offsets do not follow the partition's");
+            }
+            lane.next = header.last_offset() + 1;
+            if producers::is_sequenced(&header) {
+                let producer = lane.producers.entry(header.producer_id).or_default();
+                producers::note(producer, &header, header.base_offset, now_ms);
+            }
+        }
+        let mut effects = Effects::default();
+        for (key, value) in &frame.facts {
+            facts::apply(&mut self.facts, key, value);
+            if key.kind == FactKind::Topic {
+                self.apply_topic(&key.key, value.as_deref(), options, &mut effects)?;
+            }
+        }
+        for (part, start) in &frame.starts {
+            // The partition may have gone in the same frame.
+            if let Some(lane) = self.lanes.get_mut(part) {
+                lane.start = lane.start.max(*start);
+                effects.starts.push((Arc::clone(&lane.part), lane.start));
+            }
+        }
+        self.sequence += 1;
+        Ok(effects)
+    }
+
+    fn apply_topic(
+        &mut self,
+        name: &[u8],
+        value: Option<&[u8]>,
+        options: &LogOptions,
+        effects: &mut Effects,
+    ) -> Result<(), &'static str> {
+        let name = std::str::from_utf8(name).map_err(|_| "a topic's name is not UTF-8")?;
+        let new = value.map(|value| topics::decode(name, value)).transpose();
+        let new = new.map_err(|_| "a topic's fact does not decode")?.map(Arc::new);
+        let mut all = Topics::clone(&self.topics);
+        let old = match &new {
+            Some(new) => all.by_name.insert(Arc::clone(&new.name), Arc::clone(new)),
+            None => all.by_name.remove(name),
+        };
+        self.topics = Arc::new(all);
+        effects.topics_changed = true;
+        let parts = |topic: &Option<Arc<TopicInfo>>| {
+            topic.as_ref().map_or_else(Vec::new, |topic| topic.partitions.to_vec())
+        };
+        let (old, now) = (parts(&old), parts(&new));
+        for gone in old.iter().filter(|id| !now.contains(id)) {
+            self.parts.remove_mut(gone);
+            effects.removed.extend(self.lanes.remove(gone).map(|lane| lane.part));
+        }
+        let config = new.map(|topic| PartConfig::of(&topic.config, options));
+        for id in now {
+            let Some(config) = config else { continue };
+            match self.lanes.get(&id) {
+                Some(lane) => lane.part.set_config(config),
+                None => self.add_lane(Lane {
+                    part: Arc::new(Part::new(id, config, 0, 0, Vec::new())),
+                    next: 0,
+                    start: 0,
+                    producers: Producers::new(),
+                }),
+            }
+        }
+        Ok(())
+    }
+}

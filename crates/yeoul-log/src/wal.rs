@@ -1,0 +1,234 @@
+//! Reading the commit log back: which groups lie in which slots, which of them continue a
+//! snapshot, where that ends, and whether the end is a torn tail or damage.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use yeoul_base::{Disk, DiskFile, Open};
+
+use crate::error::LogError;
+use crate::frame::{self, FrameError};
+use crate::group::{ALIGN, GroupHeader, HEADER_BYTES};
+use crate::paths;
+use crate::slots::Slot;
+use crate::snapshot::Snapshot;
+
+/// A header where it belongs.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) header: GroupHeader,
+    file: Arc<dyn DiskFile>,
+}
+
+/// A slot's file and the groups in it.
+#[derive(Debug)]
+pub(crate) struct FoundSlot {
+    pub(crate) slot: Slot,
+}
+
+/// What the commit log holds beyond a snapshot.
+#[derive(Debug)]
+pub(crate) struct Wal {
+    pub(crate) slots: Vec<FoundSlot>,
+    /// By first sequence.
+    headers: BTreeMap<u64, Vec<Found>>,
+    /// Groups to replay, in order, and how many of their frames.
+    pub(crate) replay: Vec<(Found, u32)>,
+    /// The first sequence that is not there …
+    end_sequence: u64,
+    /// … and where it was looked for.
+    end_at: (u64, u64),
+    begin_incarnation: u64,
+    pub(crate) incarnation_max: u64,
+}
+
+pub(crate) fn read(disk: &dyn Disk, snapshot: &Snapshot) -> Result<Wal, LogError> {
+    let mut wal = Wal {
+        slots: Vec::new(),
+        headers: BTreeMap::new(),
+        replay: Vec::new(),
+        end_sequence: snapshot.sequence + 1,
+        end_at: (0, 0),
+        begin_incarnation: snapshot.incarnation,
+        incarnation_max: 0,
+    };
+    let dir = Path::new(paths::WAL_DIR);
+    for entry in disk.list(dir).map_err(|e| LogError::io(dir, e))? {
+        let Some(number) = paths::parse_slot(&entry.name) else { continue };
+        let path = paths::slot(number);
+        wal.scan(disk, number, snapshot.salt).map_err(|e| LogError::io(&path, e))?;
+    }
+    wal.follow(snapshot)?;
+    Ok(wal)
+}
+
+impl Wal {
+    /// Goes from group to group, and in steps of 4 KiB where there is none.
+    fn scan(&mut self, disk: &dyn Disk, number: u64, salt: u64) -> io::Result<()> {
+        let file = disk.open(&paths::slot(number), Open::Write)?;
+        let len = file.len_bytes()? / ALIGN * ALIGN;
+        let mut last_sequence = 0;
+        let mut at = 0;
+        while at < len {
+            let mut head = [0; HEADER_BYTES];
+            file.read_exact_at(&mut head, at)?;
+            let header = GroupHeader::parse(&head, salt)
+                .filter(|header| header.slot == number && header.position == at);
+            let Some(header) = header else {
+                at += ALIGN;
+                continue;
+            };
+            last_sequence = last_sequence.max(header.end_sequence().saturating_sub(1));
+            self.incarnation_max = self.incarnation_max.max(header.incarnation);
+            at += header.total_bytes().min(len - at).max(ALIGN);
+            let found = Found { header, file: Arc::clone(&file) };
+            self.headers.entry(header.first_sequence).or_default().push(found);
+        }
+        let slot = Slot { number, size_bytes: len, last_sequence, file };
+        self.slots.push(FoundSlot { slot });
+        Ok(())
+    }
+
+    /// The group that continues the log at `sequence`: of several the newest incarnation's, for
+    /// that one knew where the others ended.
+    fn next(&self, sequence: u64, chain: u32, incarnation: u64) -> Option<Found> {
+        self.headers
+            .get(&sequence)?
+            .iter()
+            .filter(|found| {
+                found.header.previous == chain && found.header.incarnation >= incarnation
+            })
+            .max_by_key(|found| found.header.incarnation)
+            .cloned()
+    }
+
+    /// Follows the chain from the snapshot as far as it is whole.
+    fn follow(&mut self, snapshot: &Snapshot) -> Result<(), LogError> {
+        let mut chain = snapshot.chain;
+        let mut incarnation = snapshot.incarnation;
+        while let Some(found) = self.next(self.end_sequence, chain, incarnation) {
+            let header = found.header;
+            let path = paths::slot(header.slot);
+            let mut body = self.body(&found).map_err(|e| LogError::io(&path, e))?;
+            let whole = body.len();
+            let mut taken = 0;
+            let mut torn = false;
+            self.end_at = (header.slot, header.position);
+            while taken < header.frame_count {
+                // A later incarnation may have cut this group here.
+                let cut = taken > 0
+                    && self.next(self.end_sequence, header.crc, header.incarnation + 1).is_some();
+                if cut {
+                    break;
+                }
+                let position = header.position + (HEADER_BYTES + whole - body.len()) as u64;
+                match frame::decode(&mut body) {
+                    Ok(_) => {}
+                    Err(FrameError::Torn) => {
+                        self.end_at = (header.slot, position);
+                        torn = true;
+                        break;
+                    }
+                    Err(error) => {
+                        return Err(LogError::damaged(&path, position, error.to_string()));
+                    }
+                }
+                taken += 1;
+                self.end_sequence += 1;
+            }
+            if taken > 0 {
+                chain = header.crc;
+                self.replay.push((found, taken));
+            }
+            incarnation = header.incarnation + u64::from(torn);
+            if !torn && taken == header.frame_count {
+                self.end_at = (header.slot, header.position + header.total_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// The frames' bytes, as many as the slot has.
+    pub(crate) fn body(&self, found: &Found) -> io::Result<Bytes> {
+        let from = found.header.position + HEADER_BYTES as u64;
+        let there = found.file.len_bytes()?.saturating_sub(from);
+        let len = u64::from(found.header.body_bytes).min(there);
+        let mut body = vec![0; usize::try_from(len).unwrap_or(0)];
+        found.file.read_exact_at(&mut body, from)?;
+        Ok(Bytes::from(body))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Found> {
+        self.headers.values().flatten()
+    }
+
+    /// A commit that is not there is a torn tail, unless some group says that it was synced (or a
+    /// snapshot of that sequence existed).
+    pub(crate) fn check_damage(&self, promised: u64) -> Result<(), LogError> {
+        let synced = self.all().map(|found| found.header.synced_upto).max().unwrap_or(0);
+        let known = synced.max(promised);
+        if known < self.end_sequence {
+            return Ok(());
+        }
+        let (slot, position) = self.end_at;
+        let what = format!(
+            "commit {} cannot be read, but commits up to {known} were acknowledged",
+            self.end_sequence
+        );
+        Err(LogError::damaged(&paths::slot(slot), position, what))
+    }
+
+    /// Copies groups with frames behind the end, which no one was told of, out of the way. They
+    /// stay in their slots; the new incarnation makes them invalid.
+    pub(crate) fn quarantine_cut(&self, disk: &dyn Disk) -> Result<Vec<String>, LogError> {
+        let mut copies = Vec::new();
+        let cut = self.all().filter(|found| {
+            found.header.end_sequence() > self.end_sequence
+                && found.header.incarnation >= self.begin_incarnation
+        });
+        for found in cut {
+            let header = &found.header;
+            let name = format!(
+                "wal-{:010}-{:012}-{}-{}.group",
+                header.slot, header.position, header.incarnation, header.first_sequence
+            );
+            let path = Path::new(paths::QUARANTINE_DIR).join(name);
+            let copy = || {
+                let head = header_bytes(found)?;
+                let file = disk.open(&path, Open::Create)?;
+                file.set_len(0)?;
+                file.write_all_at(&head, 0)?;
+                file.write_all_at(&self.body(found)?, HEADER_BYTES as u64)?;
+                file.sync_data()
+            };
+            copy().map_err(|e| LogError::io(&path, e))?;
+            copies.push(path.display().to_string());
+        }
+        let dir = Path::new(paths::QUARANTINE_DIR);
+        if !copies.is_empty() {
+            disk.sync_dir(dir).map_err(|e| LogError::io(dir, e))?;
+        }
+        Ok(copies)
+    }
+
+    /// Syncs the slots that commits were read from.
+    pub(crate) fn sync_replayed(&self) -> Result<(), LogError> {
+        let numbers: HashSet<_> = self.replay.iter().map(|(found, _)| found.header.slot).collect();
+        for FoundSlot { slot } in &self.slots {
+            if numbers.contains(&slot.number) {
+                let path = paths::slot(slot.number);
+                slot.file.sync_data().map_err(|e| LogError::io(&path, e))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn header_bytes(found: &Found) -> io::Result<[u8; HEADER_BYTES]> {
+    let mut head = [0; HEADER_BYTES];
+    found.file.read_exact_at(&mut head, found.header.position)?;
+    Ok(head)
+}

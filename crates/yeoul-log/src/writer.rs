@@ -1,0 +1,211 @@
+//! The writer's thread: hands what has arrived to the [`Core`] as one group after the other. There
+//! is no timer: while one group is being synced the next one gathers. Making slots and writing
+//! snapshots happen on short-lived threads beside it, which answer through the same queue.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use yeoul_base::StoreError;
+
+use crate::core::Core;
+use crate::locked;
+use crate::plan::{Request, Work};
+use crate::retention;
+use crate::slots;
+
+/// Something done with the core between two groups.
+type Control = Box<dyn FnOnce(&mut Core) + Send>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// Writes what is queued and ends.
+    Now,
+    /// The same, and a checkpoint.
+    Clean,
+}
+
+#[derive(Default)]
+struct Waiting {
+    requests: VecDeque<Request>,
+    bytes: usize,
+    controls: Vec<Control>,
+    stop: Option<Stop>,
+}
+
+/// What waits for the writer. Callers wait when it is full.
+pub(crate) struct Queue {
+    waiting: Mutex<Waiting>,
+    arrived: Condvar,
+    taken: Condvar,
+    bytes_max: usize,
+}
+
+impl Queue {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        let (arrived, taken) = (Condvar::new(), Condvar::new());
+        Self { waiting: Mutex::default(), arrived, taken, bytes_max }
+    }
+
+    /// Waits for room; answers at once when the log is being closed.
+    pub(crate) fn push(&self, request: Request) {
+        let mut waiting = locked(&self.waiting);
+        while waiting.bytes > self.bytes_max && waiting.stop.is_none() {
+            waiting = self.taken.wait(waiting).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        if waiting.stop.is_some() {
+            drop(waiting);
+            (request.respond)(Err(StoreError::Closed("it is shutting down".into())));
+            return;
+        }
+        waiting.bytes += request.bytes;
+        waiting.requests.push_back(request);
+        drop(waiting);
+        self.arrived.notify_one();
+    }
+
+    /// Controls are few: one per helper thread, and what callers ask for.
+    pub(crate) fn control(&self, control: Control) {
+        locked(&self.waiting).controls.push(control);
+        self.arrived.notify_one();
+    }
+
+    fn stop(&self, stop: Stop) {
+        locked(&self.waiting).stop.get_or_insert(stop);
+        self.arrived.notify_all();
+        self.taken.notify_all();
+    }
+
+    /// All that waits, after at most `timeout`.
+    fn take(&self, timeout: Duration) -> (Vec<Request>, Vec<Control>, Option<Stop>) {
+        let mut waiting = locked(&self.waiting);
+        if waiting.requests.is_empty() && waiting.controls.is_empty() && waiting.stop.is_none() {
+            let (woken, _) = self
+                .arrived
+                .wait_timeout(waiting, timeout)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            waiting = woken;
+        }
+        waiting.bytes = 0;
+        let requests = std::mem::take(&mut waiting.requests).into();
+        let controls = std::mem::take(&mut waiting.controls);
+        let stop = waiting.stop;
+        drop(waiting);
+        self.taken.notify_all();
+        (requests, controls, stop)
+    }
+}
+
+/// The thread and its queue.
+pub(crate) struct Writer {
+    pub(crate) queue: Arc<Queue>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// # Errors
+    /// When the system gives no thread.
+    pub(crate) fn start(core: Core) -> std::io::Result<Self> {
+        let queue = Arc::new(Queue::new(core.options.queue_bytes));
+        let its = Arc::clone(&queue);
+        let thread = thread::Builder::new().name("log".into()).spawn(move || run(core, &its))?;
+        Ok(Self { queue, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Ends the thread and waits for it, unless called from it.
+    pub(crate) fn stop(&self, clean: bool) {
+        self.queue.stop(if clean { Stop::Clean } else { Stop::Now });
+        let Some(thread) = locked(&self.thread).take() else { return };
+        if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+            tracing::error!("the log's thread panicked");
+        }
+    }
+}
+
+fn run(mut core: Core, queue: &Arc<Queue>) {
+    let every = core.options.retention_every;
+    let mut helpers: Vec<JoinHandle<()>> = Vec::new();
+    let mut retention_at = core.clock.monotonic() + every;
+    loop {
+        let (requests, controls, stop) = queue.take(every);
+        controls.into_iter().for_each(|control| control(&mut core));
+        let idle = requests.is_empty();
+        core.run(requests);
+        if stop.is_some() && idle {
+            break;
+        }
+        helpers.retain(|helper| !helper.is_finished());
+        tend(&mut core, queue, &mut helpers);
+        if core.clock.monotonic() >= retention_at {
+            retention_at = core.clock.monotonic() + every;
+            enforce_retention(&mut core, None);
+        }
+    }
+    for helper in helpers {
+        // It has logged what went wrong; its answer waits in the queue.
+        let _ = helper.join();
+    }
+    let (_, controls, stop) = queue.take(Duration::ZERO);
+    controls.into_iter().for_each(|control| control(&mut core));
+    if stop == Some(Stop::Clean) {
+        core.checkpoint();
+    }
+}
+
+/// Starts what is due beside the writer.
+fn tend(core: &mut Core, queue: &Arc<Queue>, helpers: &mut Vec<JoinHandle<()>>) {
+    if core.checkpoint_due()
+        && let Some(job) = core.begin_checkpoint()
+    {
+        let answers = Arc::clone(queue);
+        let work = move || {
+            let result = job.run();
+            answers.control(Box::new(move |core| core.finish_checkpoint(job, result)));
+        };
+        helpers.extend(helper("log-snapshot", work, core));
+    }
+    if core.slots.wants_more() && !core.making_slot && core.shared.fatal().is_none() {
+        core.making_slot = true;
+        let order = core.slots.order(0);
+        core.slots.ordered();
+        let (disk, answers) = (Arc::clone(&core.disk), Arc::clone(queue));
+        let work = move || {
+            let slot = slots::make(&*disk, order);
+            answers.control(Box::new(move |core| {
+                core.making_slot = false;
+                match slot {
+                    Ok(slot) => core.slots.add_free(slot),
+                    Err(error) => tracing::warn!(%error, "no new slot for the commit log"),
+                }
+            }));
+        };
+        helpers.extend(helper("log-slot", work, core));
+    }
+}
+
+fn helper(name: &str, work: impl FnOnce() + Send + 'static, core: &Core) -> Option<JoinHandle<()>> {
+    match thread::Builder::new().name(name.into()).spawn(work) {
+        Ok(helper) => Some(helper),
+        Err(error) => {
+            core.shared.close(format!("no thread for {name}: {error}"));
+            None
+        }
+    }
+}
+
+/// Moves starts up; returns how many partitions lost log segments.
+pub(crate) fn enforce_retention(core: &mut Core, now_ms: Option<i64>) -> usize {
+    let now_ms = now_ms.unwrap_or_else(|| core.clock.now_ms());
+    let due = retention::due(core.state.lanes.values(), now_ms);
+    let count = due.len();
+    if count > 0 {
+        let respond = Box::new(|result: Result<_, StoreError>| {
+            if let Err(error) = result {
+                tracing::warn!(%error, "retention was not enforced");
+            }
+        });
+        core.run(vec![Request { work: Work::MoveStarts(due), bytes: 0, respond }]);
+    }
+    count
+}

@@ -1,0 +1,7 @@
+//! The log as its users have it: through the store's trait, on real files and on the simulated
+//! disk.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
+
+mod basics;
+mod support;

@@ -1,0 +1,76 @@
+//! Small helpers the tests share.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use yeoul_base::{
+    Append, Commit, Isolation, ManualClock, NewTopic, PartId, RealDisk, SeededRand, Store,
+    StoreError,
+};
+use yeoul_log::{BatchBuilder, Codec, Log, LogError, LogOptions, PartitionReader, Recovered};
+
+pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
+
+/// Sizes so small that a few commits reach every corner.
+pub(crate) fn tiny() -> LogOptions {
+    LogOptions {
+        slot_bytes: [16 << 10; 3],
+        group_bytes: 16 << 10,
+        checkpoint_bytes: 1 << 30,
+        hot_bytes: 0,
+        unsplit_bytes: 64 << 10,
+        segment_bytes: 4 << 10,
+        inline: true,
+        ..LogOptions::default()
+    }
+}
+
+pub(crate) fn open_real(root: &Path, options: LogOptions) -> Result<(Log, Recovered), LogError> {
+    let disk = RealDisk::new(root).expect("a folder");
+    let clock = Arc::new(ManualClock::at_ms(NOW_MS));
+    Log::open(Arc::new(disk), clock, Arc::new(SeededRand::new(7)), options)
+}
+
+pub(crate) fn topic(
+    store: &dyn Store,
+    name: &str,
+    config: &[(&str, &str)],
+) -> Result<PartId, StoreError> {
+    let config: BTreeMap<_, _> =
+        config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let made = store.create_topic(NewTopic { name: name.into(), partitions: 1, config })?;
+    Ok(made.partitions[0])
+}
+
+pub(crate) fn batch(values: &[&str]) -> Bytes {
+    let mut builder = BatchBuilder::new(Codec::None);
+    for value in values {
+        builder.push(NOW_MS, None, Some(value.as_bytes()), &[]);
+    }
+    builder.finish().expect("values")
+}
+
+pub(crate) fn append(part: PartId, values: &[&str]) -> Commit {
+    Commit { appends: vec![Append { part, batch: batch(values) }], ..Commit::default() }
+}
+
+/// All values of a partition from its start.
+pub(crate) fn values(store: Arc<dyn Store>, part: PartId) -> Result<Vec<String>, StoreError> {
+    let from = store.ends(part).ok_or(StoreError::UnknownPartition(part))?.start;
+    let mut reader = PartitionReader::new(store, part, from, Isolation::Committed);
+    let mut out = Vec::new();
+    loop {
+        let records = reader.next(1 << 16)?;
+        if records.is_empty() {
+            return Ok(out);
+        }
+        for record in records {
+            let value = record.value.unwrap_or_default();
+            out.push(String::from_utf8_lossy(&value).into_owned());
+        }
+    }
+}
