@@ -12,6 +12,7 @@ use yeoul_format::{Decode, LineDecoder, Schema};
 
 pub use every::Every;
 pub use paths::Paths;
+pub(crate) use paths::matches;
 
 use crate::shapes;
 

@@ -6,8 +6,12 @@
 
 pub mod config;
 mod shapes;
+mod source;
 
 pub use config::{
     Every, GenerateConfig, Paths, Problem, ReadFrom, Shape, SourceConfig, TailConfig,
 };
 pub use shapes::{bikes, heartrate, movies};
+pub use source::{
+    FileStatus, SourceContext, SourceError, SourceHandle, SourceState, SourceStatus, start,
+};

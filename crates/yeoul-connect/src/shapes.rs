@@ -21,16 +21,20 @@ fn pick<'a>(dice: &SeededRand, words: &[&'a str]) -> &'a str {
     words.get(at).copied().unwrap_or_default()
 }
 
-/// What a topic of such records holds.
-pub(crate) fn schema(shape: Shape) -> Schema {
+/// The columns of such records.
+pub(crate) fn columns(shape: Shape) -> Columns {
     let ddl = match shape {
         Shape::Bikes => bikes::COLUMNS,
         Shape::Movies => movies::COLUMNS,
         Shape::Heartrate => heartrate::COLUMNS,
     };
     // The texts are constants of this crate and a test parses each.
-    let columns = Columns::parse(ddl).unwrap_or_default().into_vec();
-    Schema::new(columns, Origin::Decoder)
+    Columns::parse(ddl).unwrap_or_default()
+}
+
+/// What a topic of such records holds.
+pub(crate) fn schema(shape: Shape) -> Schema {
+    Schema::new(columns(shape).into_vec(), Origin::Decoder)
 }
 
 #[cfg(test)]
