@@ -10,10 +10,11 @@
 mod files;
 mod position;
 mod reader;
+mod taker;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +26,8 @@ use super::{Env, FileStatus, SourceState};
 use crate::config::{ReadFrom, TailConfig};
 use files::Match;
 use position::{FileId, Position, head_hash};
-use reader::{Line, Pause, Reader, Take};
+use reader::{Pause, Reader};
+use taker::{Header, Taker};
 
 /// How long a file without a name is watched after its last line.
 const ROTATE_WAIT: Duration = Duration::from_secs(5);
@@ -42,20 +44,6 @@ const FILES_MAX: usize = 1_000;
 const GONE_POSITIONS_MAX: usize = 1_000;
 /// Behind by more than this is catching up.
 const CATCHING_UP_BYTES: u64 = 1 << 20;
-/// A header is looked for in so much of a file's start.
-const HEADER_BYTES_MAX: usize = 64 << 10;
-const BOM: &[u8] = b"\xef\xbb\xbf";
-
-/// What the first line of a file is.
-#[derive(Debug)]
-enum Header {
-    /// A record like any other, or read already.
-    Ready(LineDecoder),
-    /// The names of the columns.
-    Wanted,
-    /// Unusable: so are the lines after it.
-    Bad(String),
-}
 
 struct Tailed {
     id: FileId,
@@ -222,7 +210,7 @@ impl<'a> Tail<'a> {
         }
         let known = self.known.remove(&found.id);
         let placed = known.as_ref().map_or((0, 0), |(_, known)| (known.offset, known.generation));
-        let header = header(&reader, &self.decoder);
+        let header = Header::of(&reader, &self.decoder);
         self.files.push(Tailed {
             id: found.id,
             path: found.path.clone(),
@@ -399,29 +387,6 @@ fn resume(reader: &mut Reader, position: &Position) -> io::Result<()> {
     }
 }
 
-/// What the file's first line means to a reader that starts where this one stands.
-fn header(reader: &Reader, decoder: &LineDecoder) -> Header {
-    if !decoder.expects_header() {
-        return Header::Ready(decoder.clone());
-    }
-    if reader.offset() == 0 {
-        return Header::Wanted;
-    }
-    let start = match reader.start(HEADER_BYTES_MAX) {
-        Ok(start) => start,
-        Err(error) => return Header::Bad(error.to_string()),
-    };
-    let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    named_by(line, decoder)
-}
-
-fn named_by(line: &[u8], decoder: &LineDecoder) -> Header {
-    match decoder.with_header(line.strip_prefix(BOM).unwrap_or(line)) {
-        Ok(decoder) => Header::Ready(decoder),
-        Err(error) => Header::Bad(format!("the file's header is not usable: {error}")),
-    }
-}
-
 /// Reads one file until its turn is over.
 fn read(file: &mut Tailed, taker: &mut Taker<'_, '_>) -> io::Result<Pause> {
     let Tailed { reader, header, path, .. } = file;
@@ -429,67 +394,4 @@ fn read(file: &mut Tailed, taker: &mut Taker<'_, '_>) -> io::Result<Pause> {
         *header = Header::Wanted;
     }
     reader.read(|line| taker.take(line, header, path))
-}
-
-/// Makes of lines what they are.
-struct Taker<'t, 'a> {
-    decoder: &'t LineDecoder,
-    commits: &'t mut Commits<'a>,
-    record: &'t mut Vec<u8>,
-    timestamp_ms: i64,
-}
-
-impl Taker<'_, '_> {
-    /// A record, a dead letter, or nothing. Changes nothing when the commit is full.
-    fn take(&mut self, line: Line<'_>, header: &mut Header, path: &Path) -> Take {
-        let text = match line.text.strip_prefix(BOM) {
-            Some(text) if line.at == 0 => text,
-            _ => line.text,
-        };
-        if !self.commits.has_room(text.len()) {
-            return Take::Full;
-        }
-        match self.judge(text, &line, header) {
-            Ok(true) if !self.commits.has_room(self.record.len()) => return Take::Full,
-            Ok(true) => self.commits.record(self.timestamp_ms, self.record),
-            Ok(false) => self.commits.filtered(),
-            Err(reason) => {
-                let kept = text.get(..self.commits.value_bytes_max()).unwrap_or(text);
-                let path = path.to_string_lossy();
-                self.commits.dead(self.timestamp_ms, &reason, &path, line.at, kept);
-            }
-        }
-        Take::Next
-    }
-
-    /// Whether the line is a record, which is made then, or why it is unusable.
-    fn judge(&mut self, text: &[u8], line: &Line<'_>, header: &mut Header) -> Result<bool, String> {
-        if let Some(bytes) = line.long_bytes {
-            let max = reader::LINE_BYTES_MAX;
-            return Err(format!(
-                "the line has {bytes} bytes, at most {max} are read; its start is kept"
-            ));
-        }
-        let decoder = match header {
-            Header::Ready(decoder) => decoder,
-            Header::Bad(reason) => return Err(reason.clone()),
-            Header::Wanted => {
-                *header = named_by(text, self.decoder);
-                return match header {
-                    Header::Bad(reason) => Err(reason.clone()),
-                    _ => Ok(false),
-                };
-            }
-        };
-        if decoder.is_blank(text) {
-            return Ok(false);
-        }
-        self.record.clear();
-        decoder.decode(text, self.record).map_err(|error| error.to_string())?;
-        let (bytes, max) = (self.record.len(), self.commits.value_bytes_max());
-        if bytes > max {
-            return Err(format!("the record has {bytes} bytes, the topic takes at most {max}"));
-        }
-        Ok(true)
-    }
 }

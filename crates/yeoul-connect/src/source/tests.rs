@@ -481,3 +481,40 @@ fn all_stations_report_at_once_each_round() {
         .collect();
     assert_eq!(ids.len(), 2_700);
 }
+
+/// The same over the real log on a real disk, closed and opened again between the starts.
+#[test]
+fn the_real_log_keeps_records_and_position_together() {
+    let bench = Bench::new();
+    let files = tempfile::tempdir().unwrap();
+    let mut lines = Vec::new();
+    for round in 0..3 {
+        bench.append("a.log", numbered(round * 2_000..(round + 1) * 2_000));
+        let disk = yeoul_base::RealDisk::new(files.path()).unwrap();
+        let (log, _) = yeoul_log::Log::open(
+            Arc::new(disk),
+            Arc::new(SystemClock::new()),
+            Arc::new(yeoul_base::OsRand::new()),
+            yeoul_log::LogOptions::default(),
+        )
+        .unwrap();
+        let store: Arc<dyn Store> = Arc::new(log);
+        let source = bench.start_on(Arc::clone(&store), "a.log");
+        let want = (round as u64 + 1) * 2_000;
+        wait_until(|| source.status().fates.read == want, || format!("{:?}", source.status()));
+        source.stop();
+        let part = store.topics().get("lines").unwrap().partitions[0];
+        let mut reader =
+            yeoul_log::reader::PartitionReader::new(store, part, 0, Isolation::Committed);
+        lines.clear();
+        loop {
+            let records = reader.next(1 << 20).unwrap();
+            if records.is_empty() {
+                break;
+            }
+            let text = |record: Record| String::from_utf8(record.value.unwrap().to_vec()).unwrap();
+            lines.extend(records.into_iter().map(text));
+        }
+    }
+    expect_numbered(&lines, 6_000);
+}

@@ -1,5 +1,7 @@
 //! Decoding of lines, against the rows of the first pipeline's own input.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::columns::Columns;
 
@@ -162,4 +164,28 @@ fn options_as_a_file_writes_them() {
     let error = serde_json::from_str::<Decode>(r#"{"tsv":{"colums":{}}}"#).unwrap_err();
     assert!(error.to_string().contains("unknown field `colums`"), "{error}");
     assert!(LineDecoder::new(&Decode::Tsv(Delimited::default())).is_err());
+}
+
+proptest! {
+    /// Whatever a line holds, what is written for it is one JSON object and a refusal writes
+    /// nothing.
+    #[test]
+    fn any_line_becomes_json_or_nothing(
+        line in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..60),
+            "[0-9\",;a{}\\[\\]\\\\ +.eE:TZ-]{0,40}".prop_map(String::into_bytes),
+        ]
+    ) {
+        let options = Delimited {
+            columns: Columns::parse("i INT, d DOUBLE, j JSON, t TIMESTAMP, e epoch_ms, s STRING, b BINARY").unwrap(),
+            ..Delimited::default()
+        };
+        for decode in [Decode::Json, Decode::Tsv(options.clone()), Decode::Csv(options)] {
+            let mut out = Vec::new();
+            match LineDecoder::new(&decode).unwrap().decode(&line, &mut out) {
+                Ok(()) => prop_assert!(std::str::from_utf8(&out).is_ok_and(is_json)),
+                Err(_) => prop_assert!(out.is_empty()),
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
+use proptest::prelude::*;
 
 use super::*;
 use crate::columns::Columns;
@@ -176,4 +177,30 @@ fn bikes_as_the_city_sends_them() {
         assert_eq!(column.null_count(), 0);
     }
     assert_eq!(batch.column(7).null_count(), list.len(), "nothing is left over");
+}
+
+proptest! {
+    /// Whatever comes, a refused record leaves the batch as it was and the next one is read.
+    #[test]
+    fn any_bytes_leave_whole_rows(
+        records in prop::collection::vec(
+            prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..40),
+                r#"\{("[alosz]":(1|-0|"x"|\[[12,]*\]|\{"x":["1]?\}|null|1e9),?){0,4}\}?"#
+                    .prop_map(String::into_bytes),
+            ],
+            0..40,
+        )
+    ) {
+        let mut rows = decoder("a INT, l ARRAY<INT>, o STRUCT<x: INT>, s STRING", true);
+        let mut taken = 0;
+        for record in &records {
+            taken += usize::from(rows.push(Some(record)).is_ok());
+            prop_assert_eq!(rows.rows(), taken);
+        }
+        rows.push(Some(b"{\"a\":1}")).unwrap();
+        let batch = rows.finish().unwrap();
+        prop_assert_eq!(batch.num_rows(), taken + 1);
+        prop_assert_eq!(batch.column(0).as_primitive::<Int64Type>().value(taken), 1);
+    }
 }
