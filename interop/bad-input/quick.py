@@ -7,8 +7,13 @@ stderr, and never show a panic.
 Garbage: 1,000 hostile frames on the Kafka port while a producer keeps its rate. Every record of the
 producer must be there, in order and once; the node must neither end nor grow.
 
+Full disk: a small file system runs full while a producer writes. The producer gets an error that speaks
+of the disk, what was acknowledged stays readable, and once there is space again, writing goes on; after a
+kill everything acknowledged is there. Needs the right to mount; without it: `skipped`.
+
 YEOUL_GARBAGE_SEED (1).
 """
+import json
 import os
 import pathlib
 import random
@@ -142,9 +147,71 @@ def garbage(folder):
     return f"{FRAMES} frames, {ROWS} rows in {took:.1f} s, grown by {grown:.0f} MB, seed {SEED}"
 
 
+def produce(node, topic, lines):
+    """Produces lines and returns (exit code, how many were acknowledged, stderr)."""
+    words = [binary(), "produce", topic, "--bootstrap-server", node.kafka, "--output", "json"]
+    done = subprocess.run(words, input="".join(lines), capture_output=True, text=True, timeout=120)
+    said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return done.returncode, said[-1]["records"] if said else 0, done.stderr
+
+
+def disk_full(folder):
+    disk = folder / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=192m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        return "skipped: no right to mount a small file system"
+    try:
+        return on_small_disk(folder, disk)
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def on_small_disk(folder, disk):
+    node = Node(folder)
+    node.data_dir = disk / "data-dir"
+    node.start()
+    try:
+        node.cli("topics", "create", "kept", "--bootstrap-server", node.kafka)
+        space = os.statvfs(disk)
+        with open(disk / "filler", "wb") as filler:
+            filler.write(bytes(max(0, space.f_bavail * space.f_frsize - 8_000_000)))
+        rows = [f"{n} {'x' * 1000}\n" for n in range(150_000)]
+        code, acked, said = produce(node, "kept", rows)
+        check(code != 0, f"150 MB went onto a disk with 8 MB of space ({acked} acknowledged)")
+        check("disk" in said.lower() or "space" in said.lower(), f"the producer's error: {said}")
+        lived = node.process.poll() is None
+        if lived:
+            wait_for("what was acknowledged", lambda: node.end_offset("kept") >= acked)
+            node.sql("SELECT 1")
+        else:
+            check("disk" in node.said().lower() or "space" in node.said().lower(), f"it ended with: {node.said()}")
+        (disk / "filler").unlink()
+        if not lived:
+            node.start()
+
+        def goes_on():
+            code, more, _ = produce(node, "kept", ["and on\n"])
+            return code == 0 and more == 1
+
+        wait_for("a write once there is space", goes_on, 30, 0.5)
+        node.kill()
+        node.start()
+        values = [record["value"] for record in node.records("kept")]
+        check(len(values) > acked, f"{len(values)} records after the kill, {acked + 1} were acknowledged")
+        wrong = [at for at in range(acked) if values[at] + "\n" != rows[at]]
+        check(not wrong, f"records differ from offset {wrong[:1]} on")
+        check(values[-1] == "and on", f"the last record is {values[-1][:40]!r}")
+    finally:
+        if node.process.poll() is None:
+            node.stop()
+    how = "lived on" if lived else "stopped with its reason"
+    return f"{acked} rows acknowledged before the disk was full, the node {how}, nothing lost"
+
+
 def main():
     passed, failed = 0, 0
-    for part in (messages, garbage):
+    for part in (messages, garbage, disk_full):
         folder = pathlib.Path(tempfile.mkdtemp(prefix="yeoul-bad-"))
         try:
             print(f"ok   {part.__name__}: {part(folder)}")
