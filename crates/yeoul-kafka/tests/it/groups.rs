@@ -1,9 +1,8 @@
 //! Consumer groups over the wire: joining, sharing, and offsets that outlive the node.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use yeoul_base::MemStore;
+use tempfile::TempDir;
+use yeoul_kafka::KafkaOptions;
 use yeoul_kafka_wire::ErrorCode;
 use yeoul_kafka_wire::api::heartbeat::HeartbeatRequest;
 use yeoul_kafka_wire::api::join_group::{JoinGroupProtocol, JoinGroupRequest, JoinGroupResponse};
@@ -143,8 +142,8 @@ async fn two_members_share_and_the_second_leaving_gives_back() {
 
 #[tokio::test]
 async fn committed_offsets_outlive_the_node() {
-    let store = Arc::new(MemStore::new());
-    let served = Served::over(store.clone()).await;
+    let dir = TempDir::new().expect("a folder");
+    let served = Served::at(dir.path(), KafkaOptions::default()).await;
     let mut client = Client::connect(served.addr).await;
     client.create("t", 1).await;
     client.produce("t", batch(&["a", "b", "c"])).await;
@@ -157,7 +156,7 @@ async fn committed_offsets_outlive_the_node() {
     assert_eq!((lag.topic.as_str(), lag.committed, lag.lag), ("t", 2, 1));
     served.stop().await;
 
-    let served = Served::over(store).await;
+    let served = Served::at(dir.path(), KafkaOptions::default()).await;
     let mut client = Client::connect(served.addr).await;
     assert_eq!(heartbeat(&mut client, &joined).await, ErrorCode::UNKNOWN_MEMBER_ID);
     assert_eq!(commit(&mut client, Some(&joined), 0).await, ErrorCode::ILLEGAL_GENERATION);

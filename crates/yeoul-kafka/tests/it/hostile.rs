@@ -1,10 +1,11 @@
 //! Peers that do not speak the protocol, or too much of it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+use yeoul_kafka::KafkaOptions;
 
 use crate::Served;
 use crate::client::{Client, batch};
@@ -118,12 +119,8 @@ async fn a_thousand_silent_or_raving_peers_do_not_slow_a_producer_down() {
 
 #[tokio::test]
 async fn one_too_many_is_turned_away() {
-    let options = yeoul_kafka::KafkaOptions {
-        listeners: vec![yeoul_kafka::Listener::parse("127.0.0.1:0").expect("an address")],
-        connections_max: 2,
-        ..yeoul_kafka::KafkaOptions::default()
-    };
-    let served = Served::with(options, std::sync::Arc::new(yeoul_base::MemStore::new())).await;
+    let options = KafkaOptions { connections_max: 2, ..KafkaOptions::default() };
+    let served = Served::with(options).await;
     let mut first = Client::connect(served.addr).await;
     let mut second = Client::connect(served.addr).await;
     first.create("a", 1).await;

@@ -1,5 +1,7 @@
 //! The listener as a client sees it: over TCP, with the protocol's own bytes.
 
+#![expect(clippy::expect_used, reason = "helpers of tests fail by panicking")]
+
 mod client;
 mod groups;
 mod hostile;
@@ -7,51 +9,66 @@ mod records;
 mod topics;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use yeoul_base::{MemStore, OsRand, Store, SystemClock};
+use yeoul_base::{OsRand, RealDisk, SystemClock};
 use yeoul_kafka::{KafkaGroups, KafkaMetrics, KafkaOptions, KafkaServer, Listener};
+use yeoul_log::{Log, LogOptions};
 
-/// A server over a store that outlives it.
+/// A server over a log on the real disk.
 struct Served {
     addr: SocketAddr,
     metrics: Arc<KafkaMetrics>,
     groups: KafkaGroups,
+    log: Log,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
+    /// Removed with the server, when it is the server's own.
+    _dir: Option<TempDir>,
 }
 
 impl Served {
-    async fn over(store: Arc<dyn Store>) -> Self {
-        let options = KafkaOptions {
-            listeners: vec![Listener::parse("localhost:0").expect("an address")],
-            ..KafkaOptions::default()
-        };
-        Self::with(options, store).await
+    /// In a folder of its own.
+    async fn new() -> Self {
+        Self::with(KafkaOptions::default()).await
     }
 
-    async fn with(options: KafkaOptions, store: Arc<dyn Store>) -> Self {
+    /// With other options, but a port of its own.
+    async fn with(options: KafkaOptions) -> Self {
+        let dir = TempDir::new().expect("a folder");
+        let served = Self::at(dir.path(), options).await;
+        Self { _dir: Some(dir), ..served }
+    }
+
+    /// Over a log that is there already, or will be again.
+    async fn at(dir: &Path, options: KafkaOptions) -> Self {
         let clock = Arc::new(SystemClock::new());
-        let server = KafkaServer::bind(options, store, clock, Arc::new(OsRand::new()))
+        let rand = Arc::new(OsRand::new());
+        let disk = Arc::new(RealDisk::new(dir).expect("a data directory"));
+        let (log, _) = Log::open(disk, clock.clone(), rand.clone(), LogOptions::default())
+            .expect("an undamaged log");
+        let listeners = vec![Listener::parse("localhost:0").expect("an address")];
+        let options = KafkaOptions { listeners, ..options };
+        let server = KafkaServer::bind(options, Arc::new(log.clone()), clock, rand)
             .await
             .expect("a free port");
         let addr = server.addrs()[0];
         let (metrics, groups) = (server.metrics(), server.groups());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.run(async {
+            // A test that ends without stopping drops the sender.
             let _ = stopped.await;
         }));
-        Self { addr, metrics, groups, stop, running }
-    }
-
-    async fn new() -> Self {
-        Self::over(Arc::new(MemStore::new())).await
+        Self { addr, metrics, groups, log, stop, running, _dir: None }
     }
 
     async fn stop(self) {
         self.stop.send(()).expect("still running");
         self.running.await.expect("no panic");
+        self.log.close();
     }
 }

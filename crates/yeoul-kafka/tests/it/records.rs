@@ -1,8 +1,9 @@
 //! Records in and out: acknowledgement, order, waiting, what is refused.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
 use yeoul_kafka_wire::ErrorCode;
 use yeoul_kafka_wire::api::init_producer_id::InitProducerIdRequest;
 use yeoul_kafka_wire::api::list_offsets::{
@@ -10,7 +11,7 @@ use yeoul_kafka_wire::api::list_offsets::{
 };
 use yeoul_kafka_wire::api::metadata::MetadataRequest;
 use yeoul_kafka_wire::api::produce::ProduceRequest;
-use yeoul_log::batch::decode;
+use yeoul_log::batch::{BatchBuilder, Codec, decode};
 
 use crate::Served;
 use crate::client::{Client, batch, fetch, produce};
@@ -138,6 +139,29 @@ async fn producer_ids_are_given_once_and_transactions_refused() {
     let request =
         InitProducerIdRequest { transactional_id: Some("x".into()), ..Default::default() };
     assert_eq!(client.call(5, request).await.error_code, ErrorCode::INVALID_REQUEST);
+}
+
+/// A batch as an idempotent producer sends it.
+fn numbered(producer_id: i64, sequence: i32) -> Bytes {
+    let mut builder = BatchBuilder::new(Codec::None);
+    builder.producer(producer_id, 0, sequence);
+    builder.push(1_000, None, Some(b"a"), &[]);
+    builder.finish().expect("not empty")
+}
+
+#[tokio::test]
+async fn a_batch_sent_twice_is_written_once_and_a_gap_is_refused() {
+    let served = Served::new().await;
+    let mut client = Client::connect(served.addr).await;
+    client.create("t", 1).await;
+    let id = client.call(5, InitProducerIdRequest::default()).await.producer_id;
+    for (sequence, offset) in [(0, 0), (1, 1), (1, 1), (0, 0), (2, 2)] {
+        let answer = client.produce("t", numbered(id, sequence)).await;
+        assert_eq!((answer.error_code, answer.base_offset), (ErrorCode::NONE, offset));
+    }
+    let gap = client.produce("t", numbered(id, 9)).await;
+    assert_eq!(gap.error_code, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+    assert_eq!(client.fetch("t", 0).await.high_watermark, 3);
 }
 
 #[tokio::test]
