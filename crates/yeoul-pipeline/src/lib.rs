@@ -6,24 +6,32 @@
 
 mod check;
 mod de;
+mod diff;
+mod expect;
 mod load;
 mod model;
 mod model_de;
 mod names;
+mod outside;
 mod place;
 mod read;
 mod report;
+mod schema;
 mod tree;
 mod units;
 mod vars;
 
 pub use check::check;
+pub use diff::{Change, ChangeKind, diff};
+pub use expect::compare;
 pub use load::{load, parse_all, read_files};
 pub use model::{
     ComponentKind, ConfigValue, Granularity, Keep, KeyColumns, LookupFile, LookupSpec, Mode, Named,
     NodeSettings, Pipeline, Retention, SourceSpec, StreamSpec, TableRetention, TableSpec,
     TestInput, TestSpec, TimeSpec, TopicDefaults, TopicSpec, Trigger,
 };
+pub use outside::check_outside;
 pub use report::{Problem, Report, Source};
+pub use schema::schema;
 pub use units::{DiskLimit, Size, Time};
 pub use vars::{SystemVars, Vars};

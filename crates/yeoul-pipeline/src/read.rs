@@ -16,7 +16,7 @@ use crate::tree::{self, Key, Node, Place, Value};
 use crate::vars::Vars;
 
 /// What a file may hold, in the order of the documentation.
-const SECTIONS: [&str; 10] = [
+pub(crate) const SECTIONS: [&str; 10] = [
     "name",
     "timezone",
     "node",

@@ -1,6 +1,8 @@
 //! Whole files: the examples are read, and each bad file in `bad/` gives exactly the text that
 //! lies beside it in `snapshots/`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 
 use yeoul_pipeline::{Pipeline, Report, Vars, check, load};
