@@ -16,6 +16,8 @@ use crate::tree::{Node, Value};
 /// What happens to one component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
+    /// `kind/name`.
+    pub component: String,
     pub kind: ComponentKind,
     pub name: String,
     pub change: ChangeKind,
@@ -29,13 +31,6 @@ pub enum ChangeKind {
     Remove,
     Change,
     Keep,
-}
-
-impl Change {
-    /// `kind/name`.
-    pub fn component(&self) -> String {
-        format!("{}/{}", self.kind.as_str(), self.name)
-    }
 }
 
 /// From what runs to what shall run: topics, sources, lookups, streams, tables, each in the order
@@ -124,7 +119,8 @@ fn compare<T: PartialEq>(
     around: impl Fn(At<'_, T>, At<'_, T>) -> Option<String>,
 ) {
     let mut push = |name: &str, change: ChangeKind, why: String| {
-        changes.push(Change { kind, name: name.to_owned(), change, why });
+        let component = format!("{}/{name}", kind.as_str());
+        changes.push(Change { component, kind, name: name.to_owned(), change, why });
     };
     for &new in new {
         let name = &new.1.name;
@@ -219,7 +215,7 @@ tables:
     fn changes(new: &str) -> Vec<String> {
         let changes = diff(&read(OLD), &read(new));
         let moving = changes.iter().filter(|it| it.change != ChangeKind::Keep);
-        moving.map(|it| format!("{:?} {}: {}", it.change, it.component(), it.why)).collect()
+        moving.map(|it| format!("{:?} {}: {}", it.change, it.component, it.why)).collect()
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod vars;
 pub use check::check;
 pub use diff::{Change, ChangeKind, diff};
 pub use expect::compare;
-pub use load::{load, parse_all, read_files};
+pub use load::{files_of, load, parse_all, read_files};
 pub use model::{
     ComponentKind, ConfigValue, Granularity, Keep, KeyColumns, LookupFile, LookupSpec, Mode, Named,
     NodeSettings, Pipeline, Retention, SourceSpec, StreamSpec, TableRetention, TableSpec,
@@ -32,6 +32,6 @@ pub use model::{
 };
 pub use outside::check_outside;
 pub use report::{Problem, Report, Source};
-pub use schema::schema;
-pub use units::{DiskLimit, Size, Time};
+pub use schema::{schema, schema_text};
+pub use units::{DiskLimit, Size, Time, parse_size};
 pub use vars::{SystemVars, Vars};

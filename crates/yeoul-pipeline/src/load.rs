@@ -35,20 +35,29 @@ pub fn load(paths: &[PathBuf], vars: &dyn Vars) -> Result<Vec<Pipeline>, Report>
 
 /// The names and texts that [`load`] would read.
 pub fn read_files(paths: &[PathBuf]) -> Result<Vec<(String, String)>, Report> {
-    let mut files = Vec::new();
+    collect(files_of(paths)?.iter().map(|path| read_file(path)))
+}
+
+/// The paths that [`load`] would read: files as given, folders as the files in them.
+pub fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Report> {
+    let each = |path: &PathBuf| if path.is_dir() { folder(path) } else { Ok(vec![path.clone()]) };
+    collect(paths.iter().map(each)).map(|found| found.into_iter().flatten().collect())
+}
+
+/// All results, or all problems.
+fn collect<T>(results: impl Iterator<Item = Result<T, Box<Problem>>>) -> Result<Vec<T>, Report> {
+    let mut found = Vec::new();
     let mut problems = Vec::new();
-    for path in paths {
-        let listed = if path.is_dir() { files_of(path) } else { Ok(vec![path.clone()]) };
-        let read = listed.and_then(|paths| paths.iter().map(|path| read_file(path)).collect());
-        match read {
-            Ok(read) => files.extend::<Vec<_>>(read),
+    for result in results {
+        match result {
+            Ok(one) => found.push(one),
             Err(problem) => problems.push(*problem),
         }
     }
-    if problems.is_empty() { Ok(files) } else { Err(Report { problems }) }
+    if problems.is_empty() { Ok(found) } else { Err(Report { problems }) }
 }
 
-fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Box<Problem>> {
+fn folder(folder: &Path) -> Result<Vec<PathBuf>, Box<Problem>> {
     let is_pipeline = |path: &PathBuf| {
         path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
     };

@@ -37,6 +37,21 @@ pub struct Pipeline {
     pub tests: Vec<TestSpec>,
 }
 
+impl Pipeline {
+    /// `kind/name` of each component, in the order of the way of the data.
+    pub fn components(&self) -> Vec<String> {
+        fn named<T>(kind: ComponentKind, of: &[Named<T>]) -> impl Iterator<Item = String> {
+            of.iter().map(move |it| format!("{}/{}", kind.as_str(), it.name))
+        }
+        named(ComponentKind::Topic, &self.topics)
+            .chain(named(ComponentKind::Source, &self.sources))
+            .chain(named(ComponentKind::Lookup, &self.lookups))
+            .chain(named(ComponentKind::Stream, &self.streams))
+            .chain(named(ComponentKind::Table, &self.tables))
+            .collect()
+    }
+}
+
 /// A component with its name and where the file says so.
 #[derive(Debug, Clone)]
 pub struct Named<T> {
@@ -51,10 +66,7 @@ pub struct Named<T> {
 impl<T> Named<T> {
     /// The place of a field's value, else of the component's name.
     pub(crate) fn field(&self, field: &str) -> Place {
-        let entry = |entries: &[(crate::tree::Key, Node)]| {
-            entries.iter().find(|(key, _)| key.name == field).map(|(_, node)| node.place)
-        };
-        self.node.as_map().and_then(entry).unwrap_or(self.place)
+        self.node.field(field).map_or(self.place, |node| node.place)
     }
 }
 

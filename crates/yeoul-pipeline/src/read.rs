@@ -10,7 +10,10 @@ use yeoul_connect::SourceConfig;
 use yeoul_format::Decode;
 
 use crate::de::{Context, read, suggestion, variants_of};
-use crate::model::{Named, NodeSettings, Pipeline, SourceSpec, TestInput, TestSpec};
+use crate::model::{
+    Named, NodeSettings, Pipeline, SourceSpec, StreamSpec, TableSpec, TestInput, TestSpec,
+    TopicSpec,
+};
 use crate::report::{Problem, Report, Source, closest, listed};
 use crate::tree::{self, Key, Node, Place, Value};
 use crate::vars::Vars;
@@ -111,13 +114,14 @@ impl Reader<'_> {
             "node" => {
                 if let Some(settings) = self.read(node, key.place) {
                     pipeline.node = settings;
+                    self.node_settings(node, &pipeline.node);
                 }
             }
-            "topics" => pipeline.topics = self.components(key, node, Self::read),
+            "topics" => pipeline.topics = self.components(key, node, Self::topic),
             "sources" => pipeline.sources = self.components(key, node, Self::source),
             "lookups" => pipeline.lookups = self.components(key, node, Self::read),
-            "streams" => pipeline.streams = self.components(key, node, Self::read),
-            "tables" => pipeline.tables = self.components(key, node, Self::read),
+            "streams" => pipeline.streams = self.components(key, node, Self::stream),
+            "tables" => pipeline.tables = self.components(key, node, Self::table),
             "dashboards" => {
                 pipeline.dashboards = self.read(node, key.place).unwrap_or_default();
             }
@@ -184,16 +188,75 @@ impl Reader<'_> {
 
     fn timezone(&mut self, node: &Node, place: Place) -> Option<chrono_tz::Tz> {
         let name: String = self.read(node, place)?;
+        self.zone(&name, node.place)
+    }
+
+    fn zone(&mut self, name: &str, place: Place) -> Option<chrono_tz::Tz> {
         if let Ok(zone) = name.parse() {
             return Some(zone);
         }
         let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-        let hint = match closest(&name, known) {
+        let hint = match closest(name, known) {
             Some(zone) => format!("Did you mean `{zone}`?"),
             None => "Write an IANA name such as `Asia/Seoul` or `UTC`.".to_owned(),
         };
-        self.problem(node.place, &format!("`{name}` is not a time zone"), hint);
+        self.problem(place, &format!("`{name}` is not a time zone"), hint);
         None
+    }
+
+    fn topic(&mut self, node: &Node, owner: Place) -> Option<TopicSpec> {
+        let topic: TopicSpec = self.read(node, owner)?;
+        self.partitions(topic.partitions, node, owner)?;
+        Some(topic)
+    }
+
+    fn stream(&mut self, node: &Node, owner: Place) -> Option<StreamSpec> {
+        let stream: StreamSpec = self.read(node, owner)?;
+        self.partitions(stream.partitions, node, owner)?;
+        Some(stream)
+    }
+
+    fn table(&mut self, node: &Node, owner: Place) -> Option<TableSpec> {
+        let table: TableSpec = self.read(node, owner)?;
+        let time = node.field("time");
+        if let Some(zone) = table.time.as_ref().and_then(|time| time.zone.as_ref()) {
+            let place = time.and_then(|time| time.field("zone")).map_or(owner, |zone| zone.place);
+            self.zone(zone, place)?;
+        }
+        Some(table)
+    }
+
+    fn partitions(&mut self, partitions: Option<u32>, node: &Node, owner: Place) -> Option<()> {
+        const MAX: u32 = yeoul_base::limits::PARTITIONS_MAX;
+        if partitions.is_none_or(|partitions| (1..=MAX).contains(&partitions)) {
+            return Some(());
+        }
+        let place = node.field("partitions").map_or(owner, |value| value.place);
+        let hint = format!("Give it 1 to {MAX}; one is enough to begin with.");
+        self.problem(place, "not a number of partitions", hint);
+        None
+    }
+
+    fn node_settings(&mut self, node: &Node, settings: &NodeSettings) {
+        let listens = settings.kafka.iter().flatten().map(|listen| ("kafka", listen));
+        let http = settings.http.iter().map(|listen| ("http", listen));
+        for (field, listen) in listens.chain(http) {
+            // `LISTEN=ADVERTISE` is Kafka's; both are a host and a port.
+            let good = listen.split('=').all(|address| {
+                address
+                    .rsplit_once(':')
+                    .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+            });
+            if !good {
+                let place = node.field(field).map_or(node.place, |value| value.place);
+                let message = format!("`{listen}` is not an address to listen on");
+                self.problem(place, &message, "Write a host and a port: 127.0.0.1:9092.");
+            }
+        }
+        if let Some(defaults) = node.field("topic_defaults") {
+            let place = defaults.place;
+            let _ = self.partitions(settings.topic_defaults.partitions, defaults, place);
+        }
     }
 
     /// A source is one kind with its options, and beside it what all kinds share.

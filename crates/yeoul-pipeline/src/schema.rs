@@ -58,6 +58,11 @@ pub fn schema() -> Value {
     })
 }
 
+/// [`schema`] as it is printed.
+pub fn schema_text() -> String {
+    format!("{:#}", schema())
+}
+
 fn map_of<T: JsonSchema>(generator: &mut SchemaGenerator, about: &str) -> Value {
     let item = generator.subschema_for::<T>();
     // `name:` with nothing under it is a component with all defaults, where that is enough.

@@ -73,6 +73,11 @@ impl Node {
             _ => None,
         }
     }
+
+    /// The value of a key of this map.
+    pub(crate) fn field(&self, name: &str) -> Option<&Self> {
+        self.as_map()?.iter().find(|(key, _)| key.name == name).map(|(_, node)| node)
+    }
 }
 
 /// Reads one YAML document. An empty one is an empty map.

@@ -90,6 +90,12 @@ impl FromStr for DiskLimit {
     }
 }
 
+/// A size such as `512MB`, in bytes; `Err` says what is wrong and how to write it.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let size: Result<Size, String> = text.parse();
+    size.map(|Size(bytes)| bytes).map_err(|message| message.replace('\n', ": "))
+}
+
 /// The largest unit that gives a whole number.
 fn written(f: &mut fmt::Formatter<'_>, value: u64, units: &[(&str, u64)]) -> fmt::Result {
     let unit = units.iter().filter(|(_, scale)| value.is_multiple_of(*scale)).max_by_key(|u| u.1);
