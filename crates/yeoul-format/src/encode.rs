@@ -131,9 +131,8 @@ fn value(shape: &Shape, array: &dyn Array, row: usize, out: &mut Vec<u8>) {
         DataType::Map(..) => map(shape, &array.as_map().value(row), out),
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
-            // Keys of valid rows are in range: Arrow has checked them.
-            if let Some(key) = dictionary.normalized_keys().get(row) {
-                value(shape, dictionary.values().as_ref(), *key, out);
+            if let Some(key) = dictionary_key(dictionary.keys(), row) {
+                value(shape, dictionary.values().as_ref(), key, out);
             }
         }
         DataType::Decimal32(..)
@@ -141,6 +140,27 @@ fn value(shape: &Shape, array: &dyn Array, row: usize, out: &mut Vec<u8>) {
         | DataType::Decimal128(..)
         | DataType::Decimal256(..) => out.extend_from_slice(display(array, row).as_bytes()),
         _ => write_str(&display(array, row), out),
+    }
+}
+
+/// Which of its values a dictionary has in this row, which is not null.
+fn dictionary_key(keys: &dyn Array, row: usize) -> Option<usize> {
+    fn key<T: ArrowPrimitiveType>(keys: &dyn Array, row: usize) -> Option<usize>
+    where
+        T::Native: TryInto<usize>,
+    {
+        keys.as_primitive_opt::<T>()?.value(row).try_into().ok()
+    }
+    match keys.data_type() {
+        DataType::Int8 => key::<Int8Type>(keys, row),
+        DataType::Int16 => key::<Int16Type>(keys, row),
+        DataType::Int32 => key::<Int32Type>(keys, row),
+        DataType::Int64 => key::<Int64Type>(keys, row),
+        DataType::UInt8 => key::<UInt8Type>(keys, row),
+        DataType::UInt16 => key::<UInt16Type>(keys, row),
+        DataType::UInt32 => key::<UInt32Type>(keys, row),
+        DataType::UInt64 => key::<UInt64Type>(keys, row),
+        _ => None,
     }
 }
 

@@ -303,7 +303,11 @@ fn write_value(text: &str, ty: &ColumnType, out: &mut Vec<u8>) -> Result<(), Str
     }
     match ty {
         ColumnType::String => write_str(text, out),
-        ColumnType::Int => out.extend_from_slice(scalar::int(trimmed)?.to_string().as_bytes()),
+        ColumnType::Int => {
+            let value = scalar::int(trimmed)?;
+            // Writing to memory does not fail.
+            let _ = serde_json::to_writer(out, &value);
+        }
         ColumnType::Double => {
             let value = scalar::double(trimmed)?;
             if value.is_finite() && !is_json(trimmed) {

@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use crate::json::{JsonError, RECORD_BYTES_MAX, Raw, Scanner, unescape};
 use crate::schema::Schema;
-use buffer::{Buffer, Rest};
+use buffer::{Buffer, Left, Rest};
 
 /// The column that holds what the schema does not name, as one JSON object.
 pub const REST_COLUMN: &str = "_rest";
@@ -169,7 +169,8 @@ impl RowDecoder {
         let Some(column) = self.columns.get_mut(at) else { return Ok(()) };
         // A name that comes twice in a record: the last one counts, as in most readers.
         column.truncate(self.rows);
-        let Err(what) = column.push(value, self.zone) else { return Ok(()) };
+        let mut left = Left { zone: self.zone, rest: self.rest.as_mut() };
+        let Err(what) = column.push(value, key, &mut left) else { return Ok(()) };
         if self.strict {
             let column = self.names.get(at).cloned().unwrap_or_default();
             return Err(RowError::Column { column, what });

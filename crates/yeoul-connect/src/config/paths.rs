@@ -92,16 +92,36 @@ impl JsonSchema for Paths {
 /// The names a pattern matches now, whatever they are; nothing for a bad pattern. The folder it
 /// starts at is taken literally.
 pub(crate) fn matches(base_dir: &Path, pattern: &str) -> impl Iterator<Item = PathBuf> {
-    let full = if Path::new(pattern).is_absolute() {
-        pattern.to_owned()
-    } else {
-        let base = glob::Pattern::escape(&base_dir.to_string_lossy());
-        format!("{base}/{pattern}")
-    };
+    let base = glob::Pattern::escape(&base_dir.to_string_lossy());
+    let full = Path::new(&base).join(pattern);
     // A folder that cannot be read is as good as empty: it is tried again at the next look.
-    glob::glob(&full).into_iter().flatten().filter_map(Result::ok)
+    glob::glob(&full.to_string_lossy()).into_iter().flatten().filter_map(Result::ok)
 }
 
 pub(super) fn found(base_dir: &Path, pattern: &str) -> bool {
     glob::Pattern::new(pattern).is_err() || matches(base_dir, pattern).next().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_patterns_start_at_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().join("odd [name]*");
+        std::fs::create_dir_all(base.join("data/deep")).unwrap();
+        std::fs::create_dir(base.join("data/deep/a.tsv")).unwrap();
+        let count = |base: &Path, pattern: &str| matches(base, pattern).count();
+        for pattern in ["data/deep/a.tsv", "./data/*/a.tsv", "data/../data/deep/?.tsv", "**/*.tsv"]
+        {
+            assert_eq!(count(&base, pattern), 1, "{pattern}");
+        }
+        assert_eq!(count(&base.join("data"), "../data/deep/a.tsv"), 1);
+        // A pipeline file named without a folder: the working directory, which tests have at the
+        // crate's root.
+        assert_eq!(count(Path::new(""), "Cargo.toml"), 1);
+        let absolute = std::env::current_dir().unwrap().join("Cargo.toml");
+        assert_eq!(count(&base, &absolute.to_string_lossy()), 1);
+    }
 }

@@ -79,6 +79,13 @@ fn offsets(ends: &mut Vec<i32>) -> OffsetBuffer<i32> {
     OffsetBuffer::new(ScalarBuffer::from(offsets))
 }
 
+/// What goes along while a value is read.
+pub(super) struct Left<'a> {
+    pub(super) zone: Tz,
+    /// Takes members of structs that have no column, under their dotted path.
+    pub(super) rest: Option<&'a mut Rest>,
+}
+
 impl Buffer {
     pub(super) fn new(ty: &ColumnType) -> Self {
         let data = match ty {
@@ -135,8 +142,15 @@ impl Buffer {
         self.nulls.truncate(rows);
     }
 
-    /// On an error the buffer must be truncated before it is used again.
-    pub(super) fn push(&mut self, value: &Raw<'_>, zone: Tz) -> Result<(), String> {
+    /// On an error the buffer must be truncated before it is used again. `path` is where the
+    /// value stands, keys as they are written between their quotes.
+    pub(super) fn push(
+        &mut self,
+        value: &Raw<'_>,
+        path: &str,
+        left: &mut Left<'_>,
+    ) -> Result<(), String> {
+        let zone = left.zone;
         if value.kind == Kind::Null {
             self.push_null();
             return Ok(());
@@ -186,7 +200,7 @@ impl Buffer {
                 ends.push(items.len() as i32);
             }
             (ColumnType::Struct(_), Data::Struct(columns), Kind::Object) => {
-                push_fields(columns, self.nulls.len(), value.text, zone)?;
+                push_fields(columns, self.nulls.len(), value.text, path, left)?;
             }
             _ => return wrong(),
         }
@@ -242,11 +256,13 @@ impl Buffer {
 }
 
 fn push_items(items: &mut Buffer, array: &str, zone: Tz) -> Result<(), String> {
+    // Which element a path belongs to could not be told from it, so none is kept.
+    let mut left = Left { zone, rest: None };
     let mut scanner = Scanner::new(array);
     let (mut first, mut index) = (true, 0);
     scanner.open(b'[').map_err(|error| error.to_string())?;
     while let Some(item) = scanner.element(&mut first).map_err(|error| error.to_string())? {
-        items.push(&item, zone).map_err(|what| format!("element {index}: {what}"))?;
+        items.push(&item, "", &mut left).map_err(|what| format!("element {index}: {what}"))?;
         index += 1;
     }
     Ok(())
@@ -256,17 +272,24 @@ fn push_fields(
     columns: &mut [(String, Buffer)],
     rows: usize,
     object: &str,
-    zone: Tz,
+    path: &str,
+    left: &mut Left<'_>,
 ) -> Result<(), String> {
     let mut scanner = Scanner::new(object);
     let mut first = true;
     scanner.open(b'{').map_err(|error| error.to_string())?;
     while let Some((key, value)) = scanner.member(&mut first).map_err(|error| error.to_string())? {
-        let key = crate::json::unescape(key).map_err(|error| error.to_string())?;
+        let name = crate::json::unescape(key).map_err(|error| error.to_string())?;
         // Structs are declared by hand and small: looking along them is quick enough.
-        if let Some((name, column)) = columns.iter_mut().find(|(name, _)| *name == key) {
+        if let Some((name, column)) = columns.iter_mut().find(|(column, _)| *column == name) {
             column.truncate(rows);
-            column.push(&value, zone).map_err(|what| format!("`{name}`: {what}"))?;
+            let inner = match column.data {
+                Data::Struct(_) => format!("{path}.{key}"),
+                _ => String::new(),
+            };
+            column.push(&value, &inner, left).map_err(|what| format!("`{name}`: {what}"))?;
+        } else if let Some(rest) = &mut left.rest {
+            rest.add(&format!("{path}.{key}"), &value);
         }
     }
     for (_, column) in columns {
