@@ -3,7 +3,7 @@
 
 const GU = ['강남구', '강동구', '강북구', '강서구', '관악구', '광진구', '구로구', '금천구', '노원구', '도봉구', '동대문구', '동작구', '마포구'];
 const PLACES = ['역 1번출구', '시장 앞', '공원 정문', '도서관', '구청', '한강나들목'];
-const KEEP = 5_000;
+const KEEP = 60_000;
 
 /** A small repeatable random source (mulberry32). */
 function random(seed) {
@@ -21,16 +21,13 @@ class Topic {
   constructor(name, partitions, schema, internal = false) {
     Object.assign(this, { name, partitions, schema, internal, records: [], bytes: 0, next: 0 });
     this.ends = Array(partitions).fill(0);
-    this.times = [];
   }
 
   append(timestamp_ms, key, value, headers = []) {
     const partition = this.next % this.partitions;
     this.records.push({ seq: this.next++, partition, offset: this.ends[partition]++, timestamp_ms, key, value, encoding: 'utf8', headers });
     this.bytes += (value?.length ?? 0) + 40;
-    this.times.push(timestamp_ms);
     if (this.records.length > KEEP) this.records.shift();
-    if (this.times.length > KEEP) this.times.shift();
   }
 
   get starts() {
@@ -40,7 +37,9 @@ class Topic {
   }
 
   rate(now) {
-    return this.times.filter((t) => t > now - 2_000).length / 2;
+    let n = 0;
+    for (let i = this.records.length - 1; i >= 0 && this.records[i].timestamp_ms > now - 2_000; i--) n += 1;
+    return n / 2;
   }
 
   newest(limit) {
@@ -227,7 +226,7 @@ export class World {
     const started = performance.now();
     const table = this.tables.find((t) => query.includes(`"${t.name}"`) || new RegExp(`\\bFROM\\s+${t.name}\\b`, 'iu').test(query));
     if (!table) {
-      const named = /\bFROM\s+("?[\p{L}\p{N}_.-]+"?)/iu.exec(query)?.[1] ?? '?';
+      const named = /\bFROM\s+("[^"]*"|[\p{L}\p{N}_.-]+)/iu.exec(query)?.[1] ?? '?';
       return { error: { message: `there is no table ${named}`, line: 1, column: Math.max(1, query.indexOf(named) + 1), hint: `the tables are ${this.tables.map((t) => t.name).join(', ') || 'none'}` } };
     }
     const at = (name) => table.columns.findIndex((c) => c.name === name);

@@ -200,16 +200,19 @@ function place(columns: Slot[][], gap: number): void {
 
 /** The nearest places to those wanted (middles) that keep the order and do not overlap. */
 function spread(column: readonly Slot[], want: readonly number[], gap: number): void {
-  interface Block { readonly slots: Slot[]; sum: number; height: number }
+  interface Block { readonly slots: Slot[]; weight: number; sum: number; height: number }
   const blocks: Block[] = [];
-  const top = (b: Block) => b.sum / b.slots.length;
+  const top = (b: Block) => b.sum / b.weight;
   column.forEach((s, i) => {
-    const block: Block = { slots: [s], sum: (want[i] ?? 0) - s.height / 2, height: s.height };
+    // The main way keeps its line; what hangs below it moves.
+    const weight = s.minor ? 0.001 : 1;
+    const block: Block = { slots: [s], weight, sum: weight * ((want[i] ?? 0) - s.height / 2), height: s.height };
     for (let above = blocks.at(-1); above && top(above) + above.height + gap > top(block); above = blocks.at(-1)) {
       blocks.pop();
       // Every member wants the block's top where its own wish puts it.
       const shift = above.height + gap;
-      block.sum = above.sum + block.sum - shift * block.slots.length;
+      block.sum = above.sum + block.sum - shift * block.weight;
+      block.weight += above.weight;
       block.height += shift;
       block.slots.unshift(...above.slots);
     }

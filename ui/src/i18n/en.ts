@@ -105,7 +105,6 @@ export const en = {
   'home.node.to': 'Writes to',
   'home.node.lagBadge': '{n} behind',
   'home.node.deadBadge': '{n} dead',
-  'home.node.label': '{kind} {name}: {state}, {n} record|{kind} {name}: {state}, {n} records',
 
   'copy.copy': 'Copy',
   'copy.copied': 'Copied',

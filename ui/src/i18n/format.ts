@@ -14,9 +14,8 @@ export interface Format {
   readonly bytes: (n: number) => string;
   /** 14:03:22.418 */
   readonly clock: (ms: number) => string;
-  /** 2026-11-20 14:03:22 in the language's order */
+  /** 2026-11-20 14:03:22, the same in each language: these are data */
   readonly dateTime: (ms: number) => string;
-  readonly date: (ms: number) => string;
   /** 0.3 s, 12 s, 4 min */
   readonly span: (ms: number) => string;
   /** Labels for a time axis whose ticks stand `step_ms` apart. */
@@ -35,13 +34,17 @@ export function formatter(language: Language, zone: string, t: Translate): Forma
   const ymd = { year: 'numeric', month: '2-digit', day: '2-digit' } as const;
   const hms = { hour: '2-digit', minute: '2-digit', second: '2-digit' } as const;
   const clock = time({ ...hms, fractionalSecondDigits: 3 });
-  const dateTime = time({ ...ymd, ...hms });
-  const date = time(ymd);
+  const stamp = new Intl.DateTimeFormat('en', { timeZone: zone, hourCycle: 'h23', ...ymd, ...hms });
   const axes = {
     second: time(hms),
     minute: time({ hour: '2-digit', minute: '2-digit' }),
     day: time({ month: 'short', day: 'numeric' }),
     month: time({ year: 'numeric', month: 'short' }),
+    year: time({ year: 'numeric' }),
+  };
+  const dateTime = (ms: number) => {
+    const p = Object.fromEntries(stamp.formatToParts(ms).map((x) => [x.type, x.value]));
+    return `${p['year']}-${p['month']}-${p['day']} ${p['hour']}:${p['minute']}:${p['second']}`;
   };
   const short = (n: number) => (Math.abs(n) < 10_000 ? whole.format(n) : compact.format(n));
   return {
@@ -55,17 +58,17 @@ export function formatter(language: Language, zone: string, t: Translate): Forma
       return `${step > 0 && scaled < 100 ? one.format(scaled) : whole.format(scaled)} ${UNITS[step]}`;
     },
     clock: clock.format,
-    dateTime: dateTime.format,
-    date: date.format,
+    dateTime,
     span: (ms) => {
       const s = Math.max(0, ms) / 1_000;
       if (s < 10) return t('unit.seconds', { n: one.format(s) });
       if (s < 90) return t('unit.seconds', { n: whole.format(s) });
-      if (s < 5_400) return t('unit.minutes', { n: whole.format(s / 60) });
+      if (s < 3_600) return t('unit.minutes', { n: whole.format(s / 60) });
       if (s < 129_600) return t('unit.hours', { n: whole.format(s / 3_600) });
       return t('unit.days', { n: whole.format(s / 86_400) });
     },
     axis: (ms, step_ms) => {
+      if (step_ms >= 365 * DAY_MS) return axes.year.format(ms);
       if (step_ms >= 27 * DAY_MS) return axes.month.format(ms);
       if (step_ms >= DAY_MS) return axes.day.format(ms);
       return (step_ms < 60_000 ? axes.second : axes.minute).format(ms);

@@ -106,7 +106,6 @@ export const ko: Dictionary = {
   'home.node.to': '쓰는 곳',
   'home.node.lagBadge': '{n}건 밀림',
   'home.node.deadBadge': '데드 {n}건',
-  'home.node.label': '{kind} {name}: {state}, 레코드 {n}건',
 
   'copy.copy': '복사',
   'copy.copied': '복사했습니다',

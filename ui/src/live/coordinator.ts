@@ -4,7 +4,7 @@
 // written meanwhile are fetched, not lost.
 import { api } from '../api/client';
 import type { Flow, FlowDelta, KafkaRecord, LiveRequest, Records, ServerFrame, SqlResult } from '../api/types';
-import { arrived, EMPTY_TAIL, fillGap, mergeFlow, mergeTail, type Tail } from './merge';
+import { arrived, EMPTY_TAIL, fillGap, madeAnew, mergeFlow, mergeTail, type Tail } from './merge';
 import { LiveSocket } from './socket';
 import { Cellar, Frame, type Watched } from './store';
 
@@ -181,15 +181,16 @@ export class Coordinator {
       value = type === 'snapshot' || !held ? (data as Flow) : mergeFlow(held as Flow, data as FlowDelta);
       this.#measure((data as FlowDelta).at_ms, now);
     } else if (feed.request.kind === 'tail') {
-      value = this.#tail(feed, (held as Tail | null) ?? EMPTY_TAIL, data);
+      value = this.#tail(feed, (held as Tail | null) ?? EMPTY_TAIL, type, data);
     } else {
       value = data as SqlResult;
     }
     this.#show(feed, { value, error: null, at_ms: now });
   }
 
-  #tail(feed: Feed, held: Tail, data: unknown): Tail {
+  #tail(feed: Feed, before: Tail, type: 'snapshot' | 'delta', data: unknown): Tail {
     const records = Array.isArray(data) ? (data as KafkaRecord[]) : ((data as Records).records ?? []);
+    const held = type === 'snapshot' && madeAnew(before, records) ? EMPTY_TAIL : before;
     const tail = mergeTail(held, records);
     for (const gap of tail.gaps) {
       if (held.gaps.includes(gap) || feed.request.kind !== 'tail') continue;

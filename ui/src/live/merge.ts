@@ -64,6 +64,17 @@ export function mergeTail(tail: Tail, records: readonly KafkaRecord[]): Tail {
   return { rows, gaps: gaps.slice(-20), seen: tail.seen + fresh.length };
 }
 
+/** True when a partition's newest offset in a snapshot lies before what is held: the topic was made anew. */
+export function madeAnew(tail: Tail, snapshot: readonly KafkaRecord[]): boolean {
+  const newest = (records: readonly KafkaRecord[]): Map<number, number> => {
+    const found = new Map<number, number>();
+    for (const r of records) found.set(r.partition, Math.max(found.get(r.partition) ?? -1, r.offset));
+    return found;
+  };
+  const held = newest(tail.rows);
+  return [...newest(snapshot)].some(([partition, offset]) => offset < (held.get(partition) ?? -1));
+}
+
 function holes(last: ReadonlyMap<number, number>, fresh: readonly KafkaRecord[]): Gap[] {
   const first = new Map<number, number>();
   for (const r of fresh) first.set(r.partition, Math.min(first.get(r.partition) ?? Infinity, r.offset));

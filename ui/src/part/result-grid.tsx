@@ -19,7 +19,7 @@ export function ResultGrid({ result, label, height }: { readonly result: SqlResu
   const above = items[0]?.start ?? 0;
   const below = virtual.getTotalSize() - (items.at(-1)?.end ?? 0);
   return (
-    <div ref={box} className={css['scroll']} style={{ maxHeight: height }} tabIndex={0} role="region" aria-label={label}>
+    <div ref={box} className={css['scroll']} style={{ maxHeight: height }} tabIndex={0} role="group" aria-label={label}>
       <table className={css['grid']} data-rows={result.rows.length} aria-rowcount={result.rows.length + 1}>
         <thead>
           <tr>

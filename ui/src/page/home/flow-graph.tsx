@@ -108,7 +108,6 @@ function Node({ node, chosen, style }: { readonly node: FlowNode; readonly chose
         to={nodePlace(node)}
         title={node.message ?? node.name}
         aria-current={chosen ? 'true' : undefined}
-        aria-label={t('home.node.label', { kind: t(`kind.${node.kind}`), name: node.name, state: t(`state.${node.state}`), n: total })}
       >
         <span className={css['name']}>
           <KindIcon kind={node.kind} />

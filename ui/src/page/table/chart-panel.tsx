@@ -157,7 +157,7 @@ function Tools({ table, place, time, bucketName, asTable, setAsTable }: ToolsPro
 function PointsTable({ points, name }: { readonly points: Points; readonly name: string }) {
   const { t, f } = useWords();
   return (
-    <div className={css['points']} tabIndex={0} role="region" aria-label={name}>
+    <div className={css['points']} tabIndex={0} role="group" aria-label={name}>
       <table className={part['grid']}>
         <thead>
           <tr>

@@ -28,7 +28,7 @@ export function RecordsTab({ topic, place }: { readonly topic: Topic; readonly p
   const records = filtered(inPartition, place.filter);
   const missing = live ? (tail.value?.gaps ?? []).reduce((sum, g) => sum + g.to - g.from, 0) : 0;
   const at = records.findIndex((r) => recordId(r) === place.record);
-  const open = useOpenRecord(all, place.record);
+  const open = useOpenRecord(topic.name, all, place.record);
   const choose = (record: string | null) => go({ ...place, record }, { replace: true });
   const step = (by: number) => {
     const next = at < 0 ? undefined : records[at + by];
@@ -65,14 +65,15 @@ export function RecordsTab({ topic, place }: { readonly topic: Topic; readonly p
   );
 }
 
-/** The chosen record stays open after newer ones have pushed it out of the list. */
-function useOpenRecord(all: readonly KafkaRecord[], id: string | null): KafkaRecord | null {
+/** The chosen record stays open after newer ones have pushed it out; one that was never here (a link) is fetched. */
+function useOpenRecord(topic: string, all: readonly KafkaRecord[], id: string | null): KafkaRecord | null {
   const [kept, setKept] = useState<KafkaRecord | null>(null);
+  const held = kept && recordId(kept) === id ? kept : (all.find((r) => recordId(r) === id) ?? null);
+  const [partition, offset] = (/^\d{1,9}:\d{1,15}$/.test(id ?? '') ? (id ?? '').split(':') : []).map(Number);
+  const asked = useRecords(topic, held || offset === undefined ? null : offset, partition ?? null, 1);
   if (id === null) return null;
-  if (kept && recordId(kept) === id) return kept;
-  const found = all.find((r) => recordId(r) === id) ?? null;
-  if (found) setKept(found);
-  return found;
+  if (held && held !== kept) setKept(held);
+  return held ?? asked.data?.find((r) => recordId(r) === id) ?? null;
 }
 
 /** The node merges partitions by time, oldest first; the newest are read from the top. */
