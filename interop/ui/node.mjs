@@ -14,7 +14,7 @@ const READY_MS = 30_000;
 const children = new Set();
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
 function start(program, args, options) {
-  const child = start(program, args, options);
+  const child = spawn(program, args, options);
   children.add(child);
   child.once('exit', () => children.delete(child));
   return child;
