@@ -5,6 +5,7 @@
 //! file; that the file exists (or was renamed, or is gone) after `sync_dir` of its folder.
 
 mod real;
+pub mod sim;
 
 use std::fmt::Debug;
 use std::io;
@@ -12,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use real::RealDisk;
+pub use sim::SimDisk;
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

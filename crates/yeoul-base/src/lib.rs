@@ -14,7 +14,7 @@ pub mod rand;
 pub mod store;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use disk::{Disk, DiskFile, Open, RealDisk};
+pub use disk::{Disk, DiskFile, Open, RealDisk, SimDisk};
 pub use fates::Fates;
 pub use ids::{Offset, PartId, TopicId};
 pub use rand::{OsRand, Rand, SeededRand};

@@ -35,6 +35,8 @@ struct Entry {
 struct Index {
     entries: Vec<Entry>,
     built_to: u64,
+    /// Base offset of the batch at `built_to`; `None` at the start.
+    next: Option<Offset>,
     max_ms: Option<i64>,
 }
 
@@ -163,18 +165,20 @@ impl LogSegment {
 
     /// Position and header of the batch that holds `offset`.
     fn locate(&self, mut scan: Scan, offset: Offset) -> Result<(u64, BatchHeader), StoreError> {
-        let mut position = {
+        let (mut position, mut base) = {
             let mut index = locked(&self.index);
             self.extend(&mut index, &mut scan, |entry| entry.base > offset)?;
             let after = index.entries.partition_point(|entry| entry.base <= offset);
-            after.checked_sub(1).and_then(|at| index.entries.get(at)).map_or(0, |e| e.position)
+            let entry = after.checked_sub(1).and_then(|at| index.entries.get(at));
+            entry.map_or((0, self.base), |entry| (entry.position, entry.base))
         };
         loop {
-            let header = self.header_at(&mut scan, position)?;
+            let header = self.header_at(&mut scan, position, base)?;
             if header.last_offset() >= offset {
                 return Ok((position, header));
             }
             position += header.size_bytes() as u64;
+            base = header.last_offset() + 1;
         }
     }
 
@@ -197,7 +201,7 @@ impl LogSegment {
     ) -> Result<(), StoreError> {
         while index.built_to < scan.len && !index.entries.last().is_some_and(&enough) {
             let position = index.built_to;
-            let header = self.header_at(scan, position)?;
+            let header = self.header_at(scan, position, index.next.unwrap_or(self.base))?;
             let due = index
                 .entries
                 .last()
@@ -211,16 +215,27 @@ impl LogSegment {
             }
             index.max_ms = index.max_ms.max(Some(header.max_timestamp_ms));
             index.built_to = position + header.size_bytes() as u64;
+            index.next = Some(header.last_offset() + 1);
         }
         Ok(())
     }
 
-    fn header_at(&self, scan: &mut Scan, position: u64) -> Result<BatchHeader, StoreError> {
+    /// The header there. Offsets lie outside the batch's checksum: they are right when they go on
+    /// from the batch before.
+    fn header_at(
+        &self,
+        scan: &mut Scan,
+        position: u64,
+        base: Offset,
+    ) -> Result<BatchHeader, StoreError> {
         let bytes = scan.bytes_at(position).map_err(|e| self.io(&e))?;
         let header = BatchHeader::parse(bytes)
             .map_err(|error| self.corrupt(position, &error.to_string()))?;
         if position + header.size_bytes() as u64 > scan.len {
             return Err(self.corrupt(position, "a batch ends beyond the file"));
+        }
+        if header.base_offset != base {
+            return Err(self.corrupt(position, "a batch's offsets do not follow the one before"));
         }
         Ok(header)
     }

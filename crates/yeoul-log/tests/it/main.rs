@@ -4,4 +4,8 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
 
 mod basics;
+mod crash;
+mod faults;
+mod model;
 mod support;
+mod workload;

@@ -1,0 +1,213 @@
+//! The crash test: every workload is crashed at every step, in every way the simulated disk
+//! knows, recovered, and compared with the model; recovery itself is crashed, and crashed again.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use yeoul_base::disk::sim::{Action, Crash, Image};
+use yeoul_base::{Rand, SeededRand, SimDisk};
+
+use crate::model::Model;
+use crate::workload::{Counts, KINDS, Kind, Workload, open};
+
+/// Images one workload may give: enough in all, and in time.
+const IMAGES_PER_WORKLOAD: usize = 320;
+const WORKLOADS: u64 = 56;
+
+#[derive(Default)]
+struct Seen {
+    images: HashSet<u64>,
+    recoveries: u64,
+    counts: Counts,
+}
+
+impl Seen {
+    /// Whether this image is new.
+    fn is_new(&mut self, image: &Image) -> bool {
+        let mut hasher = DefaultHasher::new();
+        image.hash(&mut hasher);
+        self.images.insert(hasher.finish())
+    }
+
+    fn count(&mut self, kind: Kind) {
+        *self.counts.entry(kind).or_default() += 1;
+    }
+}
+
+/// Crashes a finished workload everywhere.
+fn crash(workload: &Workload, seed: u64, limit: usize, seen: &mut Seen) -> Result<(), String> {
+    let rand = SeededRand::new(seed);
+    let mut replay = workload.disk.replay();
+    let total = replay.len() * Crash::ALL.len();
+    let before = seen.images.len();
+    loop {
+        for crash in Crash::ALL {
+            // Evenly over the journal when there are more than the limit.
+            if rand.below(total as u64) >= 2 * limit as u64 || seen.images.len() - before >= limit {
+                continue;
+            }
+            let image = replay.image(crash, &rand);
+            if !seen.is_new(&image) {
+                continue;
+            }
+            let at = replay.at();
+            check(workload, &image, at, &rand, seen)
+                .map_err(|error| format!("seed {seed}, {crash:?} after action {at}: {error}"))?;
+        }
+        if !replay.step() {
+            return Ok(());
+        }
+    }
+}
+
+fn check(
+    workload: &Workload,
+    image: &Image,
+    at: usize,
+    rand: &SeededRand,
+    seen: &mut Seen,
+) -> Result<(), String> {
+    let acked = workload.steps.iter().filter(|step| step.done_at <= at);
+    let acked = acked.map(|step| step.sequence).max().unwrap_or(0);
+    let begun = workload.steps.iter().filter(|step| step.begun_at <= at);
+    let begun = begun.map(|step| step.sequence).max().unwrap_or(0);
+
+    let disk = SimDisk::from_image(image);
+    let (log, recovered) = open(&disk).map_err(|error| format!("does not open: {error}"))?;
+    seen.recoveries += 1;
+    if !recovered.cut.is_empty() {
+        seen.count(Kind::QuarantinedTail);
+    }
+    let sequence = recovered.sequence;
+    if sequence < acked || sequence > begun {
+        return Err(format!("{sequence} commits are there; {acked} were acked, {begun} begun"));
+    }
+    let expected = &workload.history[sequence as usize];
+    expected.check(&log)?;
+    drop(log);
+
+    match rand.below(4) {
+        0 => go_on(&disk, expected, seen),
+        1 | 2 => crash_recovery(image, &disk, expected, sequence, rand, seen),
+        _ => same_again(&disk, expected, sequence, seen),
+    }
+}
+
+/// Recovery of what a recovery left gives the same.
+fn same_again(
+    disk: &SimDisk,
+    expected: &Model,
+    sequence: u64,
+    seen: &mut Seen,
+) -> Result<(), String> {
+    let (log, recovered) = open(disk).map_err(|error| format!("not a second time: {error}"))?;
+    seen.recoveries += 1;
+    if recovered.sequence != sequence || !recovered.cut.is_empty() {
+        return Err(format!("the second recovery says {recovered:?}, the first said {sequence}"));
+    }
+    expected.check(&log).map_err(|error| format!("second recovery: {error}"))
+}
+
+/// After recovery the log is written to, and the power is cut: what was acked then is there.
+fn go_on(disk: &SimDisk, expected: &Model, seen: &mut Seen) -> Result<(), String> {
+    let (log, _) = open(disk).map_err(|error| format!("not a second time: {error}"))?;
+    let mut expected = expected.clone();
+    expected.commit_one_more(&log).map_err(|error| format!("no commit: {error}"))?;
+    expected.check(&log).map_err(|error| format!("after one more commit: {error}"))?;
+    let mut replay = disk.replay();
+    while replay.step() {}
+    let cut = SimDisk::from_image(&replay.image(Crash::PowerCut, &SeededRand::new(0)));
+    let (log, _) = open(&cut).map_err(|error| format!("not after the power cut: {error}"))?;
+    seen.recoveries += 2;
+    expected.check(&log).map_err(|error| format!("one more commit, then a power cut: {error}"))
+}
+
+/// The recovery is crashed somewhere, and the recovery of that once more.
+fn crash_recovery(
+    first: &Image,
+    recovered: &SimDisk,
+    expected: &Model,
+    sequence: u64,
+    rand: &SeededRand,
+    seen: &mut Seen,
+) -> Result<(), String> {
+    let second = crash_at_random(recovered, rand);
+    if second != *first {
+        seen.is_new(&second);
+        seen.count(Kind::CrashInRecovery);
+    }
+    let disk = SimDisk::from_image(&second);
+    same_again_cut(&disk, expected, sequence, seen)
+        .map_err(|error| format!("crashed in recovery: {error}"))?;
+    let third = crash_at_random(&disk, rand);
+    if seen.is_new(&third) {
+        seen.count(Kind::CrashInSecondRecovery);
+    }
+    let disk = SimDisk::from_image(&third);
+    same_again_cut(&disk, expected, sequence, seen)
+        .map_err(|error| format!("crashed in the second recovery: {error}"))
+}
+
+/// Like [`same_again`]; the tail may be cut once more.
+fn same_again_cut(
+    disk: &SimDisk,
+    expected: &Model,
+    sequence: u64,
+    seen: &mut Seen,
+) -> Result<(), String> {
+    let (log, recovered) = open(disk).map_err(|error| format!("does not open: {error}"))?;
+    seen.recoveries += 1;
+    if recovered.sequence != sequence {
+        return Err(format!("{} commits are there, {sequence} were", recovered.sequence));
+    }
+    expected.check(&log)
+}
+
+fn crash_at_random(disk: &SimDisk, rand: &SeededRand) -> Image {
+    let mut replay = disk.replay();
+    let stop = rand.below(replay.len() as u64 + 1);
+    (0..stop).for_each(|_| {
+        replay.step();
+    });
+    replay.image(Crash::ALL[rand.below(Crash::ALL.len() as u64) as usize], rand)
+}
+
+#[test]
+fn nothing_acked_is_lost_or_changed_by_any_crash() {
+    let mut seen = Seen::default();
+    let mut counts = Counts::new();
+    for seed in 0..WORKLOADS {
+        let mut workload = Workload::by_seed(seed);
+        workload.run().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        crash(&workload, seed, IMAGES_PER_WORKLOAD, &mut seen)
+            .unwrap_or_else(|error| panic!("{error}"));
+        for (kind, count) in &workload.counts {
+            *counts.entry(*kind).or_default() += count;
+        }
+    }
+    for (kind, count) in &seen.counts {
+        *counts.entry(*kind).or_default() += count;
+    }
+    let images = seen.images.len();
+    println!("{WORKLOADS} workloads, {images} distinct images, {} recoveries", seen.recoveries);
+    for kind in KINDS {
+        let count = counts.get(&kind).copied().unwrap_or(0);
+        println!("{count:>6} {kind:?}");
+        assert!(count > 0, "{kind:?} is not covered");
+    }
+    assert!(images >= 10_000, "only {images} distinct images");
+}
+
+/// The test of the test: a log that forgets to sync must not pass.
+#[test]
+fn forgotten_syncs_are_noticed() {
+    for action in [Action::Sync, Action::SyncDir] {
+        let noticed = (0..8).any(|seed| {
+            let mut workload = Workload::by_seed(seed);
+            workload.disk.forget_syncs(action);
+            workload.run().expect("without a crash all is well");
+            crash(&workload, seed, IMAGES_PER_WORKLOAD, &mut Seen::default()).is_err()
+        });
+        assert!(noticed, "{action:?} can be forgotten without being noticed");
+    }
+}

@@ -1,0 +1,387 @@
+//! Small workloads: at most twelve operations each, by seed, which together reach slot changes,
+//! checkpoints, rolls, retention, duplicates, and restarts.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use yeoul_base::{
+    Append, Clock, Commit, Disk, ManualClock, NewTopic, PartId, Rand, SeededRand, SimDisk, Store,
+};
+use yeoul_log::{Log, LogError, LogOptions, Recovered};
+
+use crate::model::{LastBatch, Model, fact_key, produced};
+use crate::support::{NOW_MS, batch, tiny};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Append,
+    AppendSeveral,
+    Group,
+    Produce,
+    Duplicate,
+    Fact,
+    Checkpoint,
+    Retention,
+    DeleteRecords,
+    CreateTopic,
+    DeleteTopic,
+    AddPartitions,
+    Kill,
+    Restart,
+    /// Seen on the disk, not chosen.
+    SlotChange,
+    SlotReuse,
+    Roll,
+    FilesGone,
+    CrashInRecovery,
+    CrashInSecondRecovery,
+    QuarantinedTail,
+}
+
+pub(crate) const KINDS: [Kind; 21] = [
+    Kind::Append,
+    Kind::AppendSeveral,
+    Kind::Group,
+    Kind::Produce,
+    Kind::Duplicate,
+    Kind::Fact,
+    Kind::Checkpoint,
+    Kind::Retention,
+    Kind::DeleteRecords,
+    Kind::CreateTopic,
+    Kind::DeleteTopic,
+    Kind::AddPartitions,
+    Kind::Kill,
+    Kind::Restart,
+    Kind::SlotChange,
+    Kind::SlotReuse,
+    Kind::Roll,
+    Kind::FilesGone,
+    Kind::CrashInRecovery,
+    Kind::CrashInSecondRecovery,
+    Kind::QuarantinedTail,
+];
+
+pub(crate) type Counts = BTreeMap<Kind, u64>;
+
+/// How far the log was at a moment of the journal.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) begun_at: usize,
+    pub(crate) done_at: usize,
+    pub(crate) sequence: u64,
+}
+
+pub(crate) struct Workload {
+    pub(crate) disk: SimDisk,
+    log: Option<Log>,
+    rand: SeededRand,
+    now: Model,
+    /// The model after each sequence; 0 is the empty log.
+    pub(crate) history: Vec<Model>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) counts: Counts,
+    values: u64,
+    topics: u64,
+    plan: Vec<Kind>,
+}
+
+pub(crate) fn open(disk: &SimDisk) -> Result<(Log, Recovered), LogError> {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at_ms(NOW_MS));
+    let options = LogOptions { lock_note: "sim".into(), ..tiny() };
+    Log::open(disk, clock, Arc::new(SeededRand::new(3)), options)
+}
+
+/// What the seeds choose from; what makes much happen comes often.
+const CHOICES: [Kind; 20] = [
+    Kind::Append,
+    Kind::Append,
+    Kind::Append,
+    Kind::AppendSeveral,
+    Kind::AppendSeveral,
+    Kind::Group,
+    Kind::Group,
+    Kind::Produce,
+    Kind::Produce,
+    Kind::Duplicate,
+    Kind::Fact,
+    Kind::Checkpoint,
+    Kind::Checkpoint,
+    Kind::Retention,
+    Kind::DeleteRecords,
+    Kind::CreateTopic,
+    Kind::DeleteTopic,
+    Kind::AddPartitions,
+    Kind::Kill,
+    Kind::Restart,
+];
+
+impl Workload {
+    /// Twelve operations: a topic, and eleven the seed chooses.
+    pub(crate) fn by_seed(seed: u64) -> Self {
+        let rand = SeededRand::new(seed);
+        let mut plan = vec![Kind::CreateTopic];
+        while plan.len() < 12 {
+            plan.push(CHOICES[rand.below(CHOICES.len() as u64) as usize]);
+        }
+        Self::new(seed, plan)
+    }
+
+    pub(crate) fn new(seed: u64, plan: Vec<Kind>) -> Self {
+        Self {
+            disk: SimDisk::new(),
+            log: None,
+            rand: SeededRand::new(seed ^ 0x5eed),
+            now: Model::default(),
+            history: vec![Model::default()],
+            steps: Vec::new(),
+            counts: Counts::new(),
+            values: 0,
+            topics: 0,
+            plan,
+        }
+    }
+
+    /// Does all of it. The log is left as a kill would leave it.
+    pub(crate) fn run(&mut self) -> Result<(), String> {
+        self.log = Some(open(&self.disk).map_err(|error| error.to_string())?.0);
+        for kind in self.plan.clone() {
+            *self.counts.entry(kind).or_default() += 1;
+            let begun_at = self.disk.journal_len();
+            self.operate(kind)?;
+            let sequence = (self.history.len() - 1) as u64;
+            self.steps.push(Step { begun_at, done_at: self.disk.journal_len(), sequence });
+            let log = self.log();
+            self.now.check(&log).map_err(|error| format!("before any crash: {error}"))?;
+        }
+        self.log = None;
+        self.look_at_disk();
+        Ok(())
+    }
+
+    fn log(&self) -> Log {
+        self.log.clone().expect("open")
+    }
+
+    fn below(&self, bound: usize) -> usize {
+        self.rand.below(bound as u64) as usize
+    }
+
+    /// A value nobody else has; some are long, so that segments roll and slots fill.
+    fn value(&mut self) -> String {
+        self.values += 1;
+        let long = [3, 3, 40, 900, 2_500][self.below(5)];
+        format!("{}{}", self.values, ".".repeat(long))
+    }
+
+    fn part(&self) -> Option<PartId> {
+        let parts: Vec<_> = self.now.parts.keys().copied().collect();
+        (!parts.is_empty()).then(|| parts[self.below(parts.len())])
+    }
+
+    /// The model goes one commit further.
+    fn note(&mut self) {
+        self.history.push(self.now.clone());
+    }
+
+    fn append_commit(&mut self, part: PartId, count: usize) -> Commit {
+        let values: Vec<_> = (0..count).map(|_| self.value()).collect();
+        let texts: Vec<_> = values.iter().map(String::as_str).collect();
+        let appends = vec![Append { part, batch: batch(&texts) }];
+        self.now.append(part, &values);
+        Commit { appends, ..Commit::default() }
+    }
+
+    fn fact_commit(&mut self, commit: &mut Commit) {
+        let key = ["a", "b", "c"][self.below(3)];
+        let value = (self.below(4) > 0).then(|| self.value());
+        match &value {
+            Some(value) => {
+                self.now.facts.insert(key.into(), value.clone().into());
+            }
+            None => {
+                self.now.facts.remove(key.as_bytes());
+            }
+        }
+        commit.facts.push((fact_key(key), value.map(Bytes::from)));
+    }
+
+    fn commit(&mut self, commit: Commit) -> Result<(), String> {
+        self.note();
+        let done = self.log().commit(commit).map_err(|error| error.to_string())?;
+        let expected = (self.history.len() - 1) as u64;
+        if done.sequence != expected {
+            return Err(format!("commit got sequence {}, not {expected}", done.sequence));
+        }
+        Ok(())
+    }
+
+    fn operate(&mut self, kind: Kind) -> Result<(), String> {
+        let Some(part) = self.part().or((kind == Kind::CreateTopic).then_some(PartId(0))) else {
+            return self.on_topics(Kind::CreateTopic);
+        };
+        match kind {
+            Kind::Append => {
+                let count = 1 + self.below(3);
+                let commit = self.append_commit(part, count);
+                self.commit(commit)
+            }
+            Kind::AppendSeveral => {
+                let mut commit = Commit::default();
+                for part in self.now.parts.keys().copied().collect::<Vec<_>>() {
+                    commit.appends.extend(self.append_commit(part, 2).appends);
+                    commit.appends.extend(self.append_commit(part, 1).appends);
+                }
+                self.fact_commit(&mut commit);
+                self.commit(commit)
+            }
+            Kind::Group => {
+                let mut commits = Vec::new();
+                for _ in 0..4 {
+                    let mut commit = self.append_commit(part, 1);
+                    self.fact_commit(&mut commit);
+                    commits.push(commit);
+                    self.note();
+                }
+                let answers = self.log().commit_all(commits);
+                answers.into_iter().collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())?;
+                Ok(())
+            }
+            Kind::Produce => self.produce(part),
+            Kind::Duplicate => {
+                if self.now.producers.is_empty() {
+                    self.produce(part)?;
+                }
+                // The check after each operation sends every producer's last batch again.
+                Ok(())
+            }
+            Kind::Fact => {
+                let mut commit = Commit::default();
+                self.fact_commit(&mut commit);
+                self.commit(commit)
+            }
+            Kind::Checkpoint => self.log().checkpoint().map_err(|error| error.to_string()),
+            Kind::Retention | Kind::DeleteRecords => self.move_starts(kind, part),
+            Kind::Kill => self.reopen(false),
+            Kind::Restart => self.reopen(true),
+            topics => self.on_topics(topics),
+        }
+    }
+
+    fn produce(&mut self, part: PartId) -> Result<(), String> {
+        let id = 1 + self.below(2) as i64;
+        let sequence = self.now.producers.get(&(part, id)).map_or(0, |last| last.sequence + 1);
+        let value = self.value();
+        let base = self.now.parts[&part].records.len() as i64;
+        self.now.append(part, std::slice::from_ref(&value));
+        let appends = vec![produced(part, id, sequence, &value)];
+        self.now.producers.insert((part, id), LastBatch { sequence, value, base });
+        self.commit(Commit { appends, ..Commit::default() })
+    }
+
+    /// How far starts move is the log's choice; that no record after them is lost is checked.
+    fn move_starts(&mut self, kind: Kind, part: PartId) -> Result<(), String> {
+        let log = self.log();
+        let result = if kind == Kind::Retention {
+            log.enforce_retention(NOW_MS + self.below(2) as i64 * 100_000_000_000).map(|_| ())
+        } else {
+            let high = self.now.parts[&part].records.len();
+            let before = self.below(high + 1) as i64;
+            log.delete_records(part, before).map(|_| ())
+        };
+        result.map_err(|error| error.to_string())?;
+        let before = self.now.clone();
+        for (id, part) in &mut self.now.parts {
+            let start = log.ends(*id).map_or(-1, |ends| ends.start);
+            if start < part.start {
+                return Err(format!("{id}: the start went back from {} to {start}", part.start));
+            }
+            part.start = start;
+        }
+        if self.now != before {
+            self.note();
+        }
+        Ok(())
+    }
+
+    fn on_topics(&mut self, kind: Kind) -> Result<(), String> {
+        let log = self.log();
+        let first = self.now.topics.keys().next().cloned();
+        match (kind, first) {
+            (Kind::DeleteTopic, Some(name)) => {
+                log.delete_topic(&name).map_err(|error| error.to_string())?;
+                self.now.remove_topic(&name);
+            }
+            (Kind::AddPartitions, Some(name)) => {
+                let total = self.now.topics[&name].len() as u32 + 1;
+                let topic = log.add_partitions(&name, total).map_err(|error| error.to_string())?;
+                self.now.add_topic(&name, &topic.partitions);
+            }
+            _ => {
+                self.topics += 1;
+                let name = format!("t{}", self.topics);
+                let pairs = [("retention.bytes", "6000"), ("segment.bytes", "2500")];
+                let config = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+                let new = NewTopic { name: name.clone(), partitions: 2, config };
+                let topic = log.create_topic(new).map_err(|error| error.to_string())?;
+                self.now.add_topic(&name, &topic.partitions);
+            }
+        }
+        self.note();
+        Ok(())
+    }
+
+    fn reopen(&mut self, clean: bool) -> Result<(), String> {
+        if let Some(log) = self.log.take()
+            && clean
+        {
+            log.close();
+        }
+        self.log = Some(open(&self.disk).map_err(|error| error.to_string())?.0);
+        Ok(())
+    }
+
+    /// Counts what happened below the surface.
+    fn look_at_disk(&mut self) {
+        let mut replay = self.disk.replay();
+        let mut seen = BTreeMap::new();
+        let mut first = BTreeMap::new();
+        while replay.step() {
+            if !replay.at().is_multiple_of(8) && replay.at() != replay.len() {
+                continue;
+            }
+            let image = replay.image(yeoul_base::disk::sim::Crash::Kill, &self.rand);
+            for (path, bytes) in &image.files {
+                seen.insert(path.clone(), ());
+                if path.starts_with("wal") && bytes.first().is_some_and(|byte| *byte != 0) {
+                    let heads: &mut Vec<Vec<u8>> = first.entry(path.clone()).or_default();
+                    let head = bytes[..64].to_vec();
+                    if heads.last() != Some(&head) {
+                        heads.push(head);
+                    }
+                }
+            }
+        }
+        let image = self.disk.image();
+        let logs = seen.keys().filter(|path| path.starts_with("parts"));
+        let gone = logs.clone().filter(|path| !image.files.contains_key(*path)).count() as u64;
+        let mut by_part = BTreeMap::<&Path, u64>::new();
+        for path in logs {
+            *by_part.entry(path.parent().unwrap_or(Path::new(""))).or_default() += 1;
+        }
+        let rolls = by_part.values().map(|files| files - 1).sum();
+        let changes = first.len().saturating_sub(1) as u64;
+        let reuse = first.values().map(|heads| heads.len() as u64 - 1).sum();
+        for (kind, count) in [
+            (Kind::SlotChange, changes),
+            (Kind::SlotReuse, reuse),
+            (Kind::Roll, rolls),
+            (Kind::FilesGone, gone),
+        ] {
+            *self.counts.entry(kind).or_default() += count;
+        }
+    }
+}
