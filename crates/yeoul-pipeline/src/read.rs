@@ -1,6 +1,6 @@
 //! From a file's tree to its [`Pipeline`], going on after each error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use yeoul_connect::SourceConfig;
 use yeoul_format::Decode;
 
-use crate::de::{Context, read, suggestion, variants_of};
+use crate::de::{Context, PROBLEMS_MAX, read, suggestion, variants_of};
 use crate::model::{
     Named, NodeSettings, Pipeline, SourceSpec, StreamSpec, TableSpec, TestInput, TestSpec,
     TopicSpec,
@@ -48,6 +48,12 @@ impl Pipeline {
             Some(pipeline) if problems.is_empty() => Ok(pipeline),
             _ => {
                 problems.sort_by_key(|problem| problem.place.map(|place| place.start));
+                let more = problems.len().saturating_sub(PROBLEMS_MAX);
+                if more > 0 {
+                    problems.truncate(PROBLEMS_MAX);
+                    let text = format!("{more} more problems are not shown");
+                    problems.push(Problem::new(&source, None, &text));
+                }
                 Err(Report { problems })
             }
         }
@@ -90,10 +96,7 @@ impl Reader<'_> {
             dashboards: Vec::new(),
             tests: Vec::new(),
         };
-        for (index, (key, node)) in entries.iter().enumerate() {
-            if self.is_repeated(entries, index) {
-                continue;
-            }
+        for (key, node) in self.unique(entries) {
             self.section(&mut pipeline, key, node);
         }
         Some(pipeline)
@@ -133,19 +136,26 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports the second of two equal keys.
-    fn is_repeated(&mut self, entries: &[(Key, Node)], index: usize) -> bool {
-        let Some((key, _)) = entries.get(index) else { return false };
-        let first = entries.iter().take(index).find(|(other, _)| other.name == key.name);
-        let Some((first, _)) = first else { return false };
-        let message = format!("`{}` is defined twice", key.name);
-        let problem = Problem::new(self.cx.source, Some(key.place), &message);
-        self.problems.push(
-            problem
-                .with_also(first.place, "the first is here")
-                .with_hint("Put both under one, or give one of them another name."),
-        );
-        true
+    /// The entries without those whose name came before; these are reported.
+    fn unique<'n>(&mut self, entries: &'n [(Key, Node)]) -> Vec<&'n (Key, Node)> {
+        let mut first: HashMap<&str, Place> = HashMap::new();
+        let mut unique = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let (key, _) = entry;
+            let Some(first) = first.get(key.name.as_str()) else {
+                first.insert(&key.name, key.place);
+                unique.push(entry);
+                continue;
+            };
+            let message = format!("`{}` is defined twice", key.name);
+            let problem = Problem::new(self.cx.source, Some(key.place), &message);
+            self.problems.push(
+                problem
+                    .with_also(*first, "the first is here")
+                    .with_hint("Put both under one, or give one of them another name."),
+            );
+        }
+        unique
     }
 
     fn components<T>(
@@ -162,10 +172,7 @@ impl Reader<'_> {
             return Vec::new();
         };
         let mut components = Vec::new();
-        for (index, (key, node)) in entries.iter().enumerate() {
-            if self.is_repeated(entries, index) {
-                continue;
-            }
+        for (key, node) in self.unique(entries) {
             self.check_name(&key.name, key.place);
             if let Some(spec) = read(self, node, key.place) {
                 let (name, place) = (key.name.clone(), key.place);
@@ -271,10 +278,7 @@ impl Reader<'_> {
         };
         let before = self.problems.len();
         let (mut kind, mut decode, mut to) = (None, None, None);
-        for (index, (key, value)) in entries.iter().enumerate() {
-            if self.is_repeated(entries, index) {
-                continue;
-            }
+        for (key, value) in self.unique(entries) {
             match key.name.as_str() {
                 "decode" => decode = self.read::<Decode>(value, key.place),
                 "to" => to = self.topic_name(value, key.place),
