@@ -21,8 +21,6 @@ pub enum WireError {
     BadVarint,
     #[error("a field that must be there is null")]
     UnexpectedNull,
-    #[error("{0} bytes follow the last field")]
-    TrailingBytes(usize),
     #[error("API key {0} is unknown")]
     UnknownApi(i16),
     #[error("API {name} version {version} is not one of {min} to {max}")]

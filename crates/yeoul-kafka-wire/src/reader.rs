@@ -42,11 +42,6 @@ impl Reader {
         self.rest
     }
 
-    /// Refuses bytes after the last field.
-    pub fn end(self) -> Result<(), WireError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(WireError::TrailingBytes(self.rest.len())) }
-    }
-
     fn take(&mut self, len: usize) -> Result<Bytes, WireError> {
         if len > self.rest.len() {
             return Err(WireError::CutShort { wanted: len, left: self.rest.len() });

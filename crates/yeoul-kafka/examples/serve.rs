@@ -1,5 +1,5 @@
 //! A Kafka listener over a data directory and nothing else, for trying clients by hand:
-//! `cargo run -p yeoul-kafka --example serve -- DATA_DIR 127.0.0.1:9092`.
+//! `cargo run -p yeoul-kafka --example serve -- DATA_DIR 127.0.0.1:9092 [READY_FILE]`.
 
 use std::io;
 use std::sync::Arc;
@@ -24,6 +24,12 @@ async fn main() -> io::Result<()> {
     #[expect(clippy::print_stdout, reason = "an example for a terminal")]
     {
         println!("serving {:?}", server.addrs());
+    }
+    if let Some(file) = args.next() {
+        let kafka: Vec<_> = server.addrs().iter().map(|addr| format!("\"{addr}\"")).collect();
+        let text = format!("{{\"http\":\"127.0.0.1:0\",\"kafka\":[{}]}}", kafka.join(","));
+        #[expect(clippy::disallowed_methods, reason = "not a file of the data directory")]
+        std::fs::write(file, text)?;
     }
     server
         .run(async {
