@@ -187,3 +187,12 @@ fn hostile_files_are_refused_without_harm() {
         assert!(shown.lines().count() <= 51, "{shown}");
     }
 }
+
+#[test]
+fn the_document_s_example_is_a_pipeline() {
+    let document = include_str!("../../../../docs/pipeline.md");
+    let example = document.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let files = read("docs/pipeline.yaml", example).unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(files[0].components().len(), 7);
+    assert_eq!(files[0].tests.len(), 2);
+}

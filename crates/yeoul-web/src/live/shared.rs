@@ -83,6 +83,27 @@ fn difference<'a>(old: &'a Flow, new: &'a Flow) -> Option<FlowDelta<'a>> {
     (changed > 0).then_some(delta)
 }
 
+/// What one watcher is told: the change if it has seen the state before, else the whole.
+fn flow_updates(
+    receiver: watch::Receiver<Option<Arc<FlowState>>>,
+) -> impl Stream<Item = Update> + Send {
+    stream::unfold((receiver, 0), |(mut receiver, seen)| async move {
+        loop {
+            let state = receiver.borrow_and_update().clone();
+            if let Some(state) = state.filter(|state| state.number != seen) {
+                let next = seen != 0 && state.number == seen + 1;
+                let update = if next {
+                    Update::Delta(state.delta.clone())
+                } else {
+                    Update::Snapshot(state.snapshot())
+                };
+                return Some((update, (receiver, state.number)));
+            }
+            receiver.changed().await.ok()?;
+        }
+    })
+}
+
 /// The flow for all who watch it. Looks at the node only while somebody does.
 pub(super) struct FlowFeed {
     node: Arc<dyn Node>,
@@ -105,21 +126,7 @@ impl FlowFeed {
             tokio::spawn(Arc::clone(self).run());
         }
         drop(running);
-        stream::unfold((receiver, 0), |(mut receiver, seen)| async move {
-            loop {
-                let state = receiver.borrow_and_update().clone();
-                if let Some(state) = state.filter(|state| state.number != seen) {
-                    let next = seen != 0 && state.number == seen + 1;
-                    let update = if next {
-                        Update::Delta(state.delta.clone())
-                    } else {
-                        Update::Snapshot(state.snapshot())
-                    };
-                    return Some((update, (receiver, state.number)));
-                }
-                receiver.changed().await.ok()?;
-            }
-        })
+        flow_updates(receiver)
     }
 
     async fn run(self: Arc<Self>) {
@@ -202,5 +209,60 @@ impl QueryFeed {
                 return Some((update, (feed, receiver, false)));
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+
+    use super::*;
+    use crate::dto::NodeKind;
+
+    fn state(number: u64) -> Option<Arc<FlowState>> {
+        let mut node = FlowNode::new(NodeKind::Topic, "movies");
+        node.in_total = number;
+        let flow = Flow { at_ms: 0, nodes: vec![node], edges: Vec::new() };
+        let delta = Bytes::from(format!("delta {number}"));
+        Some(Arc::new(FlowState { number, flow, snapshot: OnceLock::new(), delta }))
+    }
+
+    fn told(update: Option<Update>) -> String {
+        match update {
+            Some(Update::Snapshot(data)) => {
+                let flow: Flow = serde_json::from_slice(&data).unwrap();
+                format!("snapshot {}", flow.nodes[0].in_total)
+            }
+            Some(Update::Delta(data)) => String::from_utf8(data.to_vec()).unwrap(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_slow_gets_the_newest_state_whole() {
+        let sender = watch::Sender::new(None);
+        let mut updates = Box::pin(flow_updates(sender.subscribe()));
+        sender.send_replace(state(1));
+        assert_eq!(told(updates.next().await), "snapshot 1");
+        sender.send_replace(state(2));
+        assert_eq!(told(updates.next().await), "delta 2");
+        // Two states pass while nobody asks: the second delta alone would be wrong.
+        sender.send_replace(state(3));
+        sender.send_replace(state(4));
+        assert_eq!(told(updates.next().await), "snapshot 4");
+        sender.send_replace(state(5));
+        assert_eq!(told(updates.next().await), "delta 5");
+        drop(sender);
+        assert_eq!(told(updates.next().await), "None");
+    }
+
+    #[test]
+    fn nothing_but_the_time_is_no_change() {
+        let old =
+            Flow { at_ms: 1, nodes: vec![FlowNode::new(NodeKind::Table, "t")], edges: vec![] };
+        assert!(difference(&old, &Flow { at_ms: 2, ..old.clone() }).is_none());
+        let failed = FlowNode { message: Some("x".to_owned()), ..old.nodes[0].clone() };
+        let new = Flow { nodes: vec![failed], ..old.clone() };
+        assert_eq!(difference(&old, &new).unwrap().nodes.len(), 1);
     }
 }
