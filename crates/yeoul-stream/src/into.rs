@@ -1,0 +1,3 @@
+//! Where rows go besides topics.
+
+pub mod table;
