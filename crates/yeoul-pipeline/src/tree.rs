@@ -16,6 +16,9 @@ use crate::report::{Problem, Source};
 /// A larger file is a mistake.
 pub(crate) const FILE_BYTES_MAX: usize = 4 << 20;
 
+/// Values and keys of a file, those of anchors once per use; a large pipeline has some thousands.
+const NODES_MAX: usize = 50_000;
+
 /// Where something stands in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Place {
@@ -87,6 +90,8 @@ pub(crate) fn parse(source: &Arc<Source>) -> Result<Node, Box<Problem>> {
         return Err(Box::new(problem.with_hint("Split it into several files of one folder.")));
     }
     let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_nodes: NODES_MAX },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: NODES_MAX },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         strict_booleans: true,
         leading_zero_numbers_as_strings: true,
