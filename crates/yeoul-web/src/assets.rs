@@ -77,6 +77,8 @@ fn serve(name: &str, asked: &HeaderMap) -> Option<Response> {
         return Some((StatusCode::NOT_MODIFIED, headers).into_response());
     }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(name)));
+    // Said here, so that HEAD tells the length of what GET would bring.
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(file.data.len()));
     if let Some(encoding) = encoding {
         headers.insert(header::CONTENT_ENCODING, encoding);
     }

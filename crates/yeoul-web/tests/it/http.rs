@@ -217,6 +217,7 @@ async fn the_page_is_served_for_every_address_of_the_app() {
     let known = ask(app(), "GET", "/", &[("if-none-match", &tag)], "").await;
     assert_eq!(known.status(), StatusCode::NOT_MODIFIED);
     let head = ask(app(), "HEAD", "/", &[], "").await;
+    assert_eq!(head.headers()["content-length"], page.len().to_string().as_str());
     assert_eq!((head.status(), text(head).await.as_str()), (StatusCode::OK, ""));
     for missing in
         ["/assets/none.js", "/robots.txt", "/api/v1/none", "/api", "/druid/none", "/status"]
