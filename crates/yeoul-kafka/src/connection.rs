@@ -16,11 +16,12 @@ use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::timeout;
 use yeoul_kafka_wire::{Frame, WireError};
 
 use crate::broker::{Broker, Context, Peer};
 use crate::handle::{self, Pending, Started};
-use input::{FrameReader, InputError};
+use input::{FrameReader, InputError, STALL_MAX};
 
 /// Requests of one connection that were read and not answered yet.
 const IN_FLIGHT_MAX: usize = 64;
@@ -160,9 +161,16 @@ async fn write_answers(
     }
 }
 
+/// A peer may read slowly, but not stop: what it does not take is memory of ours.
 async fn write_frame(write: &mut OwnedWriteHalf, frame: Frame) -> io::Result<()> {
     let mut pieces = Pieces { chunks: frame.chunks.into() };
-    write.write_all_buf(&mut pieces).await
+    while pieces.has_remaining() {
+        let written = timeout(STALL_MAX, write.write_buf(&mut pieces)).await??;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+    }
+    Ok(())
 }
 
 /// A frame as one buffer, so that its pieces go out with one vectored write.

@@ -1,5 +1,6 @@
 //! Counters of the listener, read by the binary's metrics page.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts since start; `connections` is the number open now.
@@ -13,6 +14,16 @@ pub struct KafkaMetrics {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     records_in: AtomicU64,
+}
+
+/// One open connection, as a count.
+#[derive(Debug)]
+pub(crate) struct OpenConnection(Arc<KafkaMetrics>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A copy of the counters at one moment.
@@ -47,13 +58,11 @@ impl KafkaMetrics {
         }
     }
 
-    pub(crate) fn opened(&self) {
+    /// Counts a connection as open until the guard is dropped, however its task ends.
+    pub(crate) fn opened(self: &Arc<Self>) -> OpenConnection {
         self.accepted.fetch_add(1, Ordering::Relaxed);
         self.connections.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn closed(&self) {
-        self.connections.fetch_sub(1, Ordering::Relaxed);
+        OpenConnection(Arc::clone(self))
     }
 
     pub(crate) fn refused(&self) {

@@ -158,12 +158,12 @@ async fn accept(
             continue;
         }
         let peer = Arc::new(peer(&stream, addr, bound, &listener));
-        broker.metrics.opened();
+        let open = broker.metrics.opened();
         let broker = Arc::clone(&broker);
         let stopping = stopping.clone();
         connections.spawn(async move {
             connection::serve(&broker, stream, peer, stopping).await;
-            broker.metrics.closed();
+            drop(open);
         });
     }
     drop(socket);

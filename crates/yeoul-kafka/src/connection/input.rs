@@ -26,8 +26,9 @@ const FIRST_FRAME_BYTES_MAX: usize = 64 << 10;
 const LARGE_FRAME_BYTES: usize = 64 << 10;
 /// API key, version, correlation id: no request is shorter.
 const FRAME_BYTES_MIN: usize = 8;
-/// For the first request to be there, and for each further piece of a frame that has begun.
-const STALL_MAX: Duration = Duration::from_secs(30);
+/// For the first request to be there, and for each further piece of a frame that has begun, in
+/// either direction.
+pub(super) const STALL_MAX: Duration = Duration::from_secs(30);
 
 /// Why a connection is given up.
 #[derive(Debug, Error)]

@@ -49,8 +49,9 @@ fn corpus() -> Vec<Vec<u8>> {
         for version in 0..14u8 {
             let mut body = vec![0, key, 0, version, 0, 0, 0, 1, 0xff, 0xff];
             body.extend([0xfe, 0x7f, 0xff, 0xff, 0xff, 0xff, 0x7f].repeat(5));
-            // An unknown version of ApiVersions has a defined answer.
-            if key != 18 {
+            // An unknown version of ApiVersions has a defined answer; ListGroups has no fields
+            // before version 3, and what follows the last field is let be.
+            if key != 18 && !(key == 16 && version < 3) {
                 corpus.push(framed(&body));
             }
         }
