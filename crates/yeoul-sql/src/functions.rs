@@ -1,3 +1,4 @@
 //! Functions by face: a name means what the people of that face expect it to mean.
 
+pub mod druid;
 pub mod stream;

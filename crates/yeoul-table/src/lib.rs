@@ -19,6 +19,6 @@ mod write;
 
 pub use chunk::{Chunk, Rows};
 pub use error::TableError;
-pub use segment::{Segment, SegmentId, SegmentMeta};
+pub use segment::{Segment, SegmentFile, SegmentId, SegmentMeta};
 pub use spec::{Granularity, OFFSET, PARTITION, SealLimits, TIME, TableSpec, time_field};
 pub use table::{SealReport, Snapshot, Table, TableStats};

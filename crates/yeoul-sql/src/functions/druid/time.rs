@@ -1,0 +1,438 @@
+//! `TIME_FLOOR`, `TIME_CEIL`, `TIME_SHIFT`, `TIME_EXTRACT`, `TIME_FORMAT`, `TIME_PARSE`,
+//! `MILLIS_TO_TIMESTAMP`, `TIMESTAMP_TO_MILLIS`.
+//!
+//! Invariant: all arguments but the first (and a shift's count) are constants, so a wrong period
+//! or zone is one error for the query, not a null in each row.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, StringArray, StringBuilder, TimestampMicrosecondArray,
+};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
+use chrono::format::{Item, StrftimeItems};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Timelike, Utc};
+use chrono_tz::Tz;
+use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+};
+
+use super::period::{Period, instant, local};
+
+/// Which of the functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Function {
+    Floor,
+    Ceil,
+    Shift,
+    Extract,
+    Format,
+    Parse,
+    FromMillis,
+    ToMillis,
+}
+
+impl Function {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "time_floor",
+            Self::Ceil => "time_ceil",
+            Self::Shift => "time_shift",
+            Self::Extract => "time_extract",
+            Self::Format => "time_format",
+            Self::Parse => "time_parse",
+            Self::FromMillis => "millis_to_timestamp",
+            Self::ToMillis => "timestamp_to_millis",
+        }
+    }
+}
+
+pub(super) const FUNCTIONS: [Function; 8] = [
+    Function::Floor,
+    Function::Ceil,
+    Function::Shift,
+    Function::Extract,
+    Function::Format,
+    Function::Parse,
+    Function::FromMillis,
+    Function::ToMillis,
+];
+
+/// One of them as DataFusion sees it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct TimeFunction {
+    function: Function,
+    signature: Signature,
+}
+
+fn instant_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+impl TimeFunction {
+    pub(super) fn new(function: Function) -> Self {
+        Self { function, signature: Signature::user_defined(Volatility::Immutable) }
+    }
+
+    /// Fewest and most arguments.
+    fn arity(&self) -> (usize, usize) {
+        match self.function {
+            Function::Floor | Function::Ceil => (2, 4),
+            Function::Shift => (3, 4),
+            Function::Extract => (2, 3),
+            Function::Format | Function::Parse => (1, 3),
+            Function::FromMillis | Function::ToMillis => (1, 1),
+        }
+    }
+}
+
+impl ScalarUDFImpl for TimeFunction {
+    fn name(&self) -> &str {
+        self.function.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(match self.function {
+            Function::Extract | Function::ToMillis => DataType::Int64,
+            Function::Format => DataType::Utf8,
+            _ => instant_type(),
+        })
+    }
+
+    fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
+        let (least, most) = self.arity();
+        if given.len() < least || given.len() > most {
+            let name = self.function.name().to_uppercase();
+            return plan_err!("{name} takes {least} to {most} arguments, not {}", given.len());
+        }
+        let first = match self.function {
+            Function::Parse => DataType::Utf8,
+            Function::FromMillis => DataType::Int64,
+            _ => instant_type(),
+        };
+        let rest = (1..given.len()).map(|at| match (self.function, at) {
+            (Function::Shift, 2) => DataType::Int64,
+            (Function::Floor | Function::Ceil, 2) => instant_type(),
+            _ => DataType::Utf8,
+        });
+        Ok(std::iter::once(first).chain(rest).collect())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let constants = Constants { name: self.function.name(), args: &args.args };
+        let scalar = matches!(args.args.first(), Some(ColumnarValue::Scalar(_)))
+            && args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let Some(first) = args.args.first() else {
+            return exec_err!("{} without arguments", self.name());
+        };
+        let input = first.to_array(if scalar { 1 } else { args.number_rows })?;
+        let output: ArrayRef = match self.function {
+            Function::Floor | Function::Ceil => self.floor(&input, &constants)?,
+            Function::Shift => shift(&input, &constants)?,
+            Function::Extract => extract(&input, &constants)?,
+            Function::Format => format(&input, &constants)?,
+            Function::Parse => parse(&input, &constants)?,
+            Function::FromMillis => map(&input, |ms| ms.checked_mul(1_000))?,
+            Function::ToMillis => {
+                let input = cast(&input, &instant_type())?;
+                let times = input.as_primitive::<TimestampMicrosecondType>();
+                Arc::new(times.unary::<_, Int64Type>(|us| us.div_euclid(1_000)))
+            }
+        };
+        if scalar {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&output, 0)?));
+        }
+        Ok(ColumnarValue::Array(output))
+    }
+}
+
+impl TimeFunction {
+    fn floor(&self, input: &ArrayRef, constants: &Constants<'_>) -> Result<ArrayRef> {
+        let period = constants.period(1)?;
+        if !period.can_floor() {
+            return exec_err!("{}: a period of one unit is needed", constants.name);
+        }
+        let origin = constants.instant(2)?;
+        let zone = constants.zone(3)?;
+        let up = self.function == Function::Ceil;
+        // Rows come mostly in the order of time: the last period answers most of them.
+        let mut last: Option<(i64, i64)> = None;
+        times(input, |us| {
+            let (start, end) = match last {
+                Some((start, end)) if us >= start && us < end => (start, end),
+                _ => {
+                    let start = period.floor(us, origin, zone)?;
+                    let end = period.shift(start, 1, zone)?;
+                    last = Some((start, end));
+                    (start, end)
+                }
+            };
+            Some(if up && us > start { end } else { start })
+        })
+    }
+}
+
+/// The arguments that must be constants.
+struct Constants<'a> {
+    name: &'static str,
+    args: &'a [ColumnarValue],
+}
+
+impl Constants<'_> {
+    /// `None` when the argument is absent or null.
+    fn text(&self, at: usize) -> Result<Option<String>> {
+        match self.args.get(at) {
+            None => Ok(None),
+            Some(ColumnarValue::Scalar(value)) => match value.try_as_str() {
+                Some(text) => Ok(text.map(str::to_owned)),
+                None => exec_err!("{}: argument {} must be text", self.name, at + 1),
+            },
+            Some(ColumnarValue::Array(_)) => {
+                exec_err!("{}: argument {} must be a constant", self.name, at + 1)
+            }
+        }
+    }
+
+    fn period(&self, at: usize) -> Result<Period> {
+        let text = self.text(at)?.unwrap_or_default();
+        match Period::parse(&text) {
+            Some(period) => Ok(period),
+            None => exec_err!("{}: `{text}` is not a period such as PT1M or P1D", self.name),
+        }
+    }
+
+    fn zone(&self, at: usize) -> Result<Tz> {
+        match self.text(at)? {
+            None => Ok(Tz::UTC),
+            Some(name) => match name.parse() {
+                Ok(zone) => Ok(zone),
+                Err(_) => exec_err!("{}: no time zone `{name}`", self.name),
+            },
+        }
+    }
+
+    fn instant(&self, at: usize) -> Result<Option<i64>> {
+        match self.args.get(at) {
+            None | Some(ColumnarValue::Scalar(ScalarValue::Null)) => Ok(None),
+            Some(ColumnarValue::Scalar(ScalarValue::TimestampMicrosecond(us, _))) => Ok(*us),
+            Some(_) => exec_err!("{}: argument {} must be a constant time", self.name, at + 1),
+        }
+    }
+}
+
+/// Each instant through `change`; what has no answer is null.
+fn times(input: &ArrayRef, mut change: impl FnMut(i64) -> Option<i64>) -> Result<ArrayRef> {
+    let input = cast(input, &instant_type())?;
+    let times = input.as_primitive::<TimestampMicrosecondType>();
+    let output: TimestampMicrosecondArray =
+        times.iter().map(|us| us.and_then(&mut change)).collect();
+    Ok(Arc::new(output.with_timezone("UTC")))
+}
+
+fn map(input: &ArrayRef, change: impl Fn(i64) -> Option<i64>) -> Result<ArrayRef> {
+    let input = cast(input, &DataType::Int64)?;
+    let output: TimestampMicrosecondArray =
+        input.as_primitive::<Int64Type>().iter().map(|value| value.and_then(&change)).collect();
+    Ok(Arc::new(output.with_timezone("UTC")))
+}
+
+fn shift(input: &ArrayRef, constants: &Constants<'_>) -> Result<ArrayRef> {
+    let period = constants.period(1)?;
+    let zone = constants.zone(3)?;
+    let Some(counts) = constants.args.get(2) else {
+        return exec_err!("{}: no count", constants.name);
+    };
+    let counts = cast(&counts.to_array(input.len())?, &DataType::Int64)?;
+    let mut counts = counts.as_primitive::<Int64Type>().iter();
+    // Null times take a count too, so that both stay in step.
+    let input = cast(input, &instant_type())?;
+    let output: TimestampMicrosecondArray = input
+        .as_primitive::<TimestampMicrosecondType>()
+        .iter()
+        .map(|us| {
+            let count = counts.next().flatten();
+            period.shift(us?, count?, zone)
+        })
+        .collect();
+    Ok(Arc::new(output.with_timezone("UTC")))
+}
+
+fn extract(input: &ArrayRef, constants: &Constants<'_>) -> Result<ArrayRef> {
+    let unit = constants.text(1)?.unwrap_or_default().to_uppercase();
+    let zone = constants.zone(2)?;
+    let read: fn(i64, NaiveDateTime) -> i64 = match unit.as_str() {
+        "EPOCH" => |us, _| us.div_euclid(1_000_000),
+        "MICROSECOND" => |_, at| i64::from(at.nanosecond() / 1_000),
+        "MILLISECOND" => |_, at| i64::from(at.nanosecond() / 1_000_000),
+        "SECOND" => |_, at| i64::from(at.second()),
+        "MINUTE" => |_, at| i64::from(at.minute()),
+        "HOUR" => |_, at| i64::from(at.hour()),
+        "DAY" => |_, at| i64::from(at.day()),
+        // Monday is 1.
+        "DOW" | "ISODOW" => |_, at| i64::from(at.weekday().number_from_monday()),
+        "DOY" => |_, at| i64::from(at.ordinal()),
+        "WEEK" => |_, at| i64::from(at.iso_week().week()),
+        "MONTH" => |_, at| i64::from(at.month()),
+        "QUARTER" => |_, at| i64::from(at.month0() / 3 + 1),
+        "YEAR" => |_, at| i64::from(at.year()),
+        "ISOYEAR" => |_, at| i64::from(at.iso_week().year()),
+        _ => return exec_err!("{}: no unit `{unit}`", constants.name),
+    };
+    let input = cast(input, &instant_type())?;
+    let output: Int64Array = input
+        .as_primitive::<TimestampMicrosecondType>()
+        .iter()
+        .map(|us| us.and_then(|us| Some(read(us, local(us, zone)?))))
+        .collect();
+    Ok(Arc::new(output))
+}
+
+/// Joda's letters → the ones chrono knows. `None` for a letter that has no counterpart.
+fn strftime(pattern: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut chars = pattern.chars().peekable();
+    while let Some(letter) = chars.next() {
+        let mut count = 1;
+        while letter != '\'' && chars.next_if_eq(&letter).is_some() {
+            count += 1;
+        }
+        let found = match (letter, count) {
+            ('y' | 'Y', 2) => "%y",
+            ('y' | 'Y', _) => "%Y",
+            ('x', _) => "%G",
+            ('M', 1) => "%-m",
+            ('M', 2) => "%m",
+            ('M', 3) => "%b",
+            ('M', _) => "%B",
+            ('d', 1) => "%-d",
+            ('d', _) => "%d",
+            ('D', _) => "%j",
+            ('E', 1..=3) => "%a",
+            ('E', _) => "%A",
+            ('e', _) => "%u",
+            ('w', _) => "%V",
+            ('H', 1) => "%-H",
+            ('H', _) => "%H",
+            ('h', 1) => "%-I",
+            ('h', _) => "%I",
+            ('m', 1) => "%-M",
+            ('m', _) => "%M",
+            ('s', 1) => "%-S",
+            ('s', _) => "%S",
+            ('S', 1..=3) => "%3f",
+            ('S', 4..=6) => "%6f",
+            ('S', _) => "%9f",
+            ('a', _) => "%p",
+            ('z', _) => "%Z",
+            ('Z', 1) => "%z",
+            ('Z', _) => "%:z",
+            ('\'', _) => {
+                // Quoted text; the closing quote may be missing.
+                out.extend(chars.by_ref().take_while(|c| *c != '\'').flat_map(escaped));
+                continue;
+            }
+            (other, _) if other.is_ascii_alphabetic() => return None,
+            (other, count) => {
+                (0..count).for_each(|_| out.extend(escaped(other)));
+                continue;
+            }
+        };
+        out.push_str(found);
+    }
+    Some(out)
+}
+
+fn escaped(c: char) -> impl Iterator<Item = char> {
+    std::iter::repeat_n(c, if c == '%' { 2 } else { 1 })
+}
+
+fn joda(constants: &Constants<'_>, at: usize) -> Result<Option<String>> {
+    let Some(pattern) = constants.text(at)? else { return Ok(None) };
+    match strftime(&pattern) {
+        Some(format) if StrftimeItems::new(&format).all(|item| !matches!(item, Item::Error)) => {
+            Ok(Some(format))
+        }
+        _ => exec_err!("{}: cannot use the pattern `{pattern}`", constants.name),
+    }
+}
+
+fn format(input: &ArrayRef, constants: &Constants<'_>) -> Result<ArrayRef> {
+    let pattern = joda(constants, 1)?.unwrap_or_else(|| "%Y-%m-%dT%H:%M:%S%.3fZ".to_owned());
+    let zone = constants.zone(2)?;
+    let input = cast(input, &instant_type())?;
+    let mut out = StringBuilder::new();
+    for us in input.as_primitive::<TimestampMicrosecondType>() {
+        let at = us.and_then(DateTime::<Utc>::from_timestamp_micros);
+        out.append_option(at.map(|at| at.with_timezone(&zone).format(&pattern).to_string()));
+    }
+    Ok(Arc::new(out.finish()))
+}
+
+fn parse(input: &ArrayRef, constants: &Constants<'_>) -> Result<ArrayRef> {
+    let pattern = joda(constants, 1)?;
+    let zone = constants.zone(2)?;
+    let input = cast(input, &DataType::Utf8)?;
+    let Some(texts) = input.as_any().downcast_ref::<StringArray>() else {
+        return exec_err!("{}: text is needed", constants.name);
+    };
+    let output: TimestampMicrosecondArray = texts
+        .iter()
+        .map(|text| match &pattern {
+            Some(pattern) => parse_as(text?, pattern, zone),
+            None => parse_iso(text?, zone),
+        })
+        .collect();
+    Ok(Arc::new(output.with_timezone("UTC")))
+}
+
+fn parse_as(text: &str, pattern: &str, zone: Tz) -> Option<i64> {
+    if let Ok(at) = DateTime::parse_from_str(text, pattern) {
+        return Some(at.timestamp_micros());
+    }
+    if let Ok(at) = NaiveDateTime::parse_from_str(text, pattern) {
+        return instant(at, zone);
+    }
+    let date = NaiveDate::parse_from_str(text, pattern).ok()?;
+    instant(date.and_hms_opt(0, 0, 0)?, zone)
+}
+
+/// A date, or a date and a time with `T` or a blank between, with or without an offset.
+fn parse_iso(text: &str, zone: Tz) -> Option<i64> {
+    let text = text.trim();
+    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
+        return Some(at.timestamp_micros());
+    }
+    ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d"]
+        .into_iter()
+        .find_map(|pattern| parse_as(text, pattern, zone))
+        .or_else(|| parse_as(text.strip_suffix('Z')?, "%Y-%m-%dT%H:%M", Tz::UTC))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn joda_patterns_are_translated_or_refused() {
+        assert_eq!(strftime("yyyy-MM-dd HH:mm:ss").as_deref(), Some("%Y-%m-%d %H:%M:%S"));
+        assert_eq!(strftime("yyyy-MM-dd'T'HH:mm:ss'Z").as_deref(), Some("%Y-%m-%dT%H:%M:%SZ"));
+        assert_eq!(strftime("100%"), Some("100%%".into()));
+        assert_eq!(strftime("qq"), None);
+    }
+
+    #[test]
+    fn iso_texts_are_read_in_the_zone_unless_they_have_one() {
+        let day = 1_795_132_800_000_000; // 2026-11-20T00:00:00Z
+        assert_eq!(parse_iso("2026-11-20", Tz::UTC), Some(day));
+        assert_eq!(parse_iso("2026-11-20T00:00:00.000Z", Tz::Asia__Seoul), Some(day));
+        assert_eq!(parse_iso("2026-11-20 09:00:00", Tz::Asia__Seoul), Some(day));
+        assert_eq!(parse_iso("2026-11-20T00:00Z", Tz::Asia__Seoul), Some(day));
+        assert_eq!(parse_iso("yesterday", Tz::UTC), None);
+    }
+}

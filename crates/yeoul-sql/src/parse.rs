@@ -1,0 +1,240 @@
+//! From text to one checked statement: the limits that hold before anything is planned.
+//!
+//! Invariant: nothing behind this module sees a syntax tree deeper or larger than the limits,
+//! so its recursion (and the recursion of dropping the tree) is bounded.
+
+use std::ops::ControlFlow;
+
+use datafusion::common::format::ExplainStatementOptions;
+use datafusion::sql::parser::{DFParserBuilder, ExplainStatement, Statement as DfStatement};
+use datafusion::sql::sqlparser::ast::{Expr, Query, Statement, Visit, Visitor};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+
+use crate::error::{ErrorKind, SqlError};
+
+/// What a query's text may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextLimits {
+    pub bytes: usize,
+    /// Expressions and sub-queries.
+    pub nodes: usize,
+    /// Of expressions and sub-queries within each other; `a + b + c …` nests once per operator.
+    pub depth: usize,
+}
+
+impl Default for TextLimits {
+    fn default() -> Self {
+        Self { bytes: 256 << 10, nodes: 2_000, depth: 400 }
+    }
+}
+
+/// Parsing and dropping a tree of the largest text goes this deep at most.
+const PARSER_STACK_BYTES: usize = 64 << 20;
+/// The parser counts its own recursion, several levels for each parenthesis.
+const PARSER_RECURSION: usize = 300;
+/// A node takes at least one token, most take a separator too; blanks do not count.
+const TOKENS_PER_NODE: usize = 8;
+
+/// One statement that only reads: a query, or EXPLAIN of one.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub(crate) query: Statement,
+    explain: Option<ExplainStatementOptions>,
+}
+
+impl Parsed {
+    pub(crate) fn into_statement(self) -> DfStatement {
+        let query = DfStatement::Statement(Box::new(self.query));
+        match self.explain {
+            Some(options) => {
+                DfStatement::Explain(ExplainStatement { options, statement: Box::new(query) })
+            }
+            None => query,
+        }
+    }
+}
+
+/// Parses within the limits.
+pub(crate) fn parse(sql: &str, limits: TextLimits) -> Result<Parsed, SqlError> {
+    if sql.len() > limits.bytes {
+        return Err(too_large(format!("the query has {} bytes", sql.len()), limits.bytes));
+    }
+    // A thread of its own: a chain like `1+1+1…` nests as deep as it is long, and is only known
+    // to be too deep once it has been parsed.
+    let parsed = std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .name("yeoul-sql-parse".into())
+            .stack_size(PARSER_STACK_BYTES)
+            .spawn_scoped(scope, || parse_checked(sql, limits))
+            .map(std::thread::ScopedJoinHandle::join)
+    });
+    match parsed {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(SqlError::new(ErrorKind::Internal, "the SQL parser failed")),
+        Err(error) => Err(SqlError::new(ErrorKind::Internal, format!("no thread: {error}"))),
+    }
+}
+
+fn too_large(what: String, limit: usize) -> SqlError {
+    SqlError::new(ErrorKind::TooLarge, format!("{what}, at most {limit} are allowed"))
+}
+
+fn parse_checked(sql: &str, limits: TextLimits) -> Result<Parsed, SqlError> {
+    let tokens =
+        Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().map_err(|error| {
+            SqlError::new(ErrorKind::Invalid, error.message)
+                .at(error.location.line, error.location.column)
+        })?;
+    let count = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).count();
+    if count > limits.nodes * TOKENS_PER_NODE {
+        return Err(too_large(
+            format!("the query has {count} words"),
+            limits.nodes * TOKENS_PER_NODE,
+        ));
+    }
+    let mut statements = DFParserBuilder::new(tokens)
+        .with_dialect(&GenericDialect {})
+        .with_recursion_limit(PARSER_RECURSION)
+        .build()
+        .and_then(|mut parser| parser.parse_statements())
+        .map_err(|error| at_end(SqlError::from(error), sql))?;
+    let parsed = match (statements.pop_front(), statements.is_empty()) {
+        (Some(statement), true) => read_only(statement)?,
+        (Some(_), false) => {
+            return Err(SqlError::new(ErrorKind::Invalid, "more than one statement")
+                .hint("send them one by one"));
+        }
+        (None, _) => return Err(SqlError::new(ErrorKind::Invalid, "the query is empty")),
+    };
+    let mut size = Size { limits, nodes: 0, depth: 0 };
+    match parsed.query.visit(&mut size) {
+        ControlFlow::Continue(()) => Ok(parsed),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// The parser gives no place when the text ends too early.
+fn at_end(error: SqlError, sql: &str) -> SqlError {
+    if error.line.is_some() || !error.message.ends_with("found: EOF") {
+        return error;
+    }
+    let last = sql.lines().last().unwrap_or_default();
+    error.at(sql.lines().count() as u64, last.chars().count() as u64 + 1)
+}
+
+fn read_only(statement: DfStatement) -> Result<Parsed, SqlError> {
+    let (statement, explain) = match statement {
+        DfStatement::Explain(explain) => (*explain.statement, Some(explain.options)),
+        other => (other, None),
+    };
+    match statement {
+        DfStatement::Statement(query) if matches!(*query, Statement::Query(_)) => {
+            Ok(Parsed { query: *query, explain })
+        }
+        _ => Err(SqlError::new(
+            ErrorKind::Unsupported,
+            "only SELECT, WITH and EXPLAIN are answered here",
+        )
+        .hint("tables and streams are defined in a pipeline file")),
+    }
+}
+
+/// Counts while walking; stops at the first limit.
+struct Size {
+    limits: TextLimits,
+    nodes: usize,
+    depth: usize,
+}
+
+impl Size {
+    fn enter(&mut self) -> ControlFlow<SqlError> {
+        self.nodes += 1;
+        self.depth += 1;
+        if self.nodes > self.limits.nodes {
+            return ControlFlow::Break(too_large(
+                "the query has too many parts".into(),
+                self.limits.nodes,
+            ));
+        }
+        if self.depth > self.limits.depth {
+            return ControlFlow::Break(too_large(
+                "the query is nested too deep".into(),
+                self.limits.depth,
+            ));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Visitor for Size {
+    type Break = SqlError;
+
+    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<SqlError> {
+        self.enter()
+    }
+
+    fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<SqlError> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<SqlError> {
+        self.enter()
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<SqlError> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(sql: &str) -> Result<(), ErrorKind> {
+        parse(sql, TextLimits::default()).map(drop).map_err(|error| error.kind)
+    }
+
+    #[test]
+    fn only_one_reading_statement_passes() {
+        assert_eq!(kind("SELECT 1"), Ok(()));
+        assert_eq!(kind("WITH a AS (SELECT 1) SELECT * FROM a;"), Ok(()));
+        assert_eq!(kind("EXPLAIN SELECT 1"), Ok(()));
+        assert_eq!(kind("SELECT 1; SELECT 2"), Err(ErrorKind::Invalid));
+        assert_eq!(kind(""), Err(ErrorKind::Invalid));
+        for sql in [
+            "CREATE TABLE x (a INT)",
+            "CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'",
+            "COPY (SELECT 1) TO '/tmp/x'",
+            "INSERT INTO x VALUES (1)",
+            "DROP TABLE x",
+            "SET datafusion.execution.batch_size = 1",
+            "EXPLAIN INSERT INTO x VALUES (1)",
+        ] {
+            assert_eq!(kind(sql), Err(ErrorKind::Unsupported), "{sql}");
+        }
+    }
+
+    #[test]
+    fn hostile_texts_are_refused_before_they_are_planned() {
+        let chain = format!("SELECT 1{}", "+1".repeat(6_000));
+        assert_eq!(kind(&chain), Err(ErrorKind::TooLarge));
+        let parentheses = format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));
+        assert!(kind(&parentheses).is_err());
+        let queries = format!("SELECT {}1{}", "(SELECT ".repeat(2_000), ")".repeat(2_000));
+        assert!(kind(&queries).is_err());
+        let long = format!("SELECT '{}'", "x".repeat(300_000));
+        assert_eq!(kind(&long), Err(ErrorKind::TooLarge));
+    }
+
+    #[test]
+    fn a_syntax_error_names_its_place() {
+        let error = parse("SELECT 1\nFROM a b c", TextLimits::default()).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Invalid);
+        assert_eq!(error.line, Some(2), "{error}");
+        let error = parse("SELECT 'open", TextLimits::default()).unwrap_err();
+        assert_eq!((error.line, error.column), (Some(1), Some(8)), "{error}");
+    }
+}

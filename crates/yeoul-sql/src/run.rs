@@ -1,0 +1,184 @@
+//! Running a planned query: on the engine's runtime, within its time, stopped when nobody listens.
+//!
+//! Invariant: the task of a query ends when its stream is dropped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use futures::StreamExt;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+
+use crate::engine::{Engine, QueryOptions};
+use crate::error::{ErrorKind, SqlError};
+
+/// Batches that may wait for a slow listener.
+const WAITING_BATCHES: usize = 4;
+
+/// A whole answer.
+#[derive(Debug, Clone)]
+pub struct QueryOutput {
+    pub schema: SchemaRef,
+    pub batches: Vec<RecordBatch>,
+    /// There were more rows than asked for.
+    pub truncated: bool,
+    /// Rows read from the inputs.
+    pub rows_scanned: u64,
+    pub elapsed: Duration,
+}
+
+impl QueryOutput {
+    pub fn rows(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    truncated: AtomicBool,
+    rows_scanned: AtomicU64,
+}
+
+/// An answer on its way.
+#[derive(Debug)]
+pub struct QueryStream {
+    schema: SchemaRef,
+    batches: mpsc::Receiver<Result<RecordBatch, SqlError>>,
+    counters: Arc<Counters>,
+    task: AbortHandle,
+}
+
+impl QueryStream {
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The next batch; `None` after the last. Nothing follows an error.
+    pub async fn next(&mut self) -> Option<Result<RecordBatch, SqlError>> {
+        self.batches.recv().await
+    }
+
+    /// Known after the last batch.
+    pub fn truncated(&self) -> bool {
+        self.counters.truncated.load(Ordering::Acquire)
+    }
+
+    /// Known after the last batch.
+    pub fn rows_scanned(&self) -> u64 {
+        self.counters.rows_scanned.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for QueryStream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Stops the task when the caller goes away before it has its stream.
+struct Starting(Option<AbortHandle>);
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(task) = self.0.take() {
+            task.abort();
+        }
+    }
+}
+
+pub(crate) async fn start(
+    engine: Arc<Engine>,
+    sql: String,
+    options: QueryOptions,
+) -> Result<QueryStream, SqlError> {
+    let (send, batches) = mpsc::channel(WAITING_BATCHES);
+    let (opened, open) = oneshot::channel();
+    let counters = Arc::new(Counters::default());
+    let shared = Arc::clone(&counters);
+    let runtime = engine.runtime().clone();
+    let task = runtime.spawn(async move {
+        let timeout = options.timeout;
+        let work = Box::pin(work(engine, sql, options, opened, &send, &shared));
+        let result = match tokio::time::timeout(timeout, work).await {
+            Ok(result) => result,
+            Err(_) => Err(SqlError::new(
+                ErrorKind::Timeout,
+                format!("the query took longer than {} s", timeout.as_secs_f64()),
+            )
+            .hint("narrow the time range, or allow more time")),
+        };
+        if let Err(error) = result {
+            // A listener that is gone needs no error.
+            let _ = send.send(Err(error)).await;
+        }
+    });
+    let mut starting = Starting(Some(task.abort_handle()));
+    match open.await {
+        Ok(schema) => {
+            let task = starting.0.take().unwrap_or_else(|| task.abort_handle());
+            Ok(QueryStream { schema, batches, counters, task })
+        }
+        // The task ended before there was a schema: its error is the only message.
+        Err(_) => {
+            let mut batches = batches;
+            match batches.recv().await {
+                Some(Err(error)) => Err(error),
+                _ => Err(SqlError::new(ErrorKind::Internal, "the query's task failed")),
+            }
+        }
+    }
+}
+
+async fn work(
+    engine: Arc<Engine>,
+    sql: String,
+    options: QueryOptions,
+    opened: oneshot::Sender<SchemaRef>,
+    send: &mpsc::Sender<Result<RecordBatch, SqlError>>,
+    counters: &Counters,
+) -> Result<(), SqlError> {
+    let planned = engine.plan(&sql, &options).await?;
+    let plan = planned.state.create_physical_plan(&planned.plan).await?;
+    let mut stream = execute_stream(Arc::clone(&plan), planned.state.task_ctx())?;
+    let first = stream.next().await.transpose()?;
+    // Only now: most errors of execution show with the first batch, and a caller that has seen
+    // no schema can still answer with a proper status.
+    let _ = opened.send(stream.schema());
+    let mut left = options.max_rows;
+    let mut next = first;
+    while let Some(batch) = next {
+        let rows = batch.num_rows();
+        let batch = if rows > left {
+            counters.truncated.store(true, Ordering::Release);
+            batch.slice(0, left)
+        } else {
+            batch
+        };
+        left -= batch.num_rows();
+        if batch.num_rows() > 0 && send.send(Ok(batch)).await.is_err() {
+            return Ok(());
+        }
+        if counters.truncated.load(Ordering::Acquire) {
+            break;
+        }
+        next = stream.next().await.transpose()?;
+    }
+    let in_memory = planned.inputs.values().map(|found| found.memory_rows.load(Ordering::Relaxed));
+    let rows = scanned(plan.as_ref()) + in_memory.sum::<u64>();
+    counters.rows_scanned.store(rows, Ordering::Release);
+    Ok(())
+}
+
+/// Rows that came out of the leaves; scans of memory count none.
+fn scanned(plan: &dyn ExecutionPlan) -> u64 {
+    let children = plan.children();
+    if children.is_empty() {
+        let counted = plan.metrics().and_then(|metrics| metrics.output_rows());
+        return counted.unwrap_or(0) as u64;
+    }
+    children.into_iter().map(|child| scanned(child.as_ref())).sum()
+}
