@@ -89,6 +89,8 @@ export interface KafkaRecord {
 
 export interface Records {
   readonly records: readonly KafkaRecord[];
+  /** In a tail's frames: records left out before these because too many came at once. */
+  readonly skipped?: number;
 }
 
 export interface Table {
@@ -136,4 +138,4 @@ export type LiveRequest =
 export type ServerFrame =
   | { readonly type: 'beat'; readonly now_ms: number }
   | { readonly type: 'snapshot' | 'delta'; readonly id: number; readonly seq: number; readonly data: unknown }
-  | { readonly type: 'error'; readonly id?: number; readonly message: string };
+  | ({ readonly type: 'error'; readonly id?: number; readonly seq?: number } & ApiErrorBody);

@@ -128,12 +128,13 @@ export function pointsOf(rows: readonly (readonly unknown[])[], bucket: Bucket, 
   }
   const times = [...found.keys()].sort((a, b) => a - b);
   const [first, last] = [times[0], times.at(-1)];
-  // Months and years differ in length, so only even buckets are filled in.
-  if (first === undefined || last === undefined || bucket.ms > 604_800_000 || (last - first) / bucket.ms > 5_000) {
+  // Months differ in length, and so do days where clocks change: only even buckets are filled in.
+  const even = first !== undefined && times.every((t) => (t - first) % bucket.ms === 0);
+  if (first === undefined || last === undefined || !even || bucket.ms > 604_800_000 || (last - first) / bucket.ms > 5_000) {
     return { times_ms: times, values: times.map((t) => found.get(t) ?? null) };
   }
   const all = new Set(times);
   for (let t = first; t < last; t += bucket.ms) all.add(t);
-  const even = [...all].sort((a, b) => a - b);
-  return { times_ms: even, values: even.map((t) => (found.has(t) ? (found.get(t) ?? null) : gap)) };
+  const filled = [...all].sort((a, b) => a - b);
+  return { times_ms: filled, values: filled.map((t) => (found.has(t) ? (found.get(t) ?? null) : gap)) };
 }

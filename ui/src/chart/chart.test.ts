@@ -67,6 +67,9 @@ test('buckets without rows are zero for counts and absent for averages', () => {
   assert.deepEqual(pointsOf(rows, bucket, 0).values, [2, 0, 0, 5]);
   assert.deepEqual(pointsOf(rows, bucket, null).values, [2, null, null, 5]);
   assert.deepEqual(pointsOf([], bucket, 0).values, []);
+  // A day of 23 hours: nothing is made up between uneven buckets.
+  const day = { period: 'P1D', ms: 86_400_000 } as const;
+  assert.deepEqual(pointsOf([['2026-03-28T23:00:00Z', 1], ['2026-03-29T22:00:00Z', 2], ['2026-03-31T22:00:00Z', 3]], day, 0).values, [1, 2, 3]);
 });
 
 test('times are read as the node may write them', () => {

@@ -3,7 +3,7 @@
 // Invariant: after a reconnect each subscription continues from a fresh snapshot, and records
 // written meanwhile are fetched, not lost.
 import { api } from '../api/client';
-import type { Flow, FlowDelta, KafkaRecord, LiveRequest, Records, ServerFrame, SqlResult } from '../api/types';
+import type { ApiErrorBody, Flow, FlowDelta, KafkaRecord, LiveRequest, Records, ServerFrame, SqlResult } from '../api/types';
 import { arrived, EMPTY_TAIL, fillGap, madeAnew, mergeFlow, mergeTail, type Tail } from './merge';
 import { LiveSocket } from './socket';
 import { Cellar, Frame, type Watched } from './store';
@@ -18,7 +18,7 @@ const GAP_ROWS_MAX = 1_000;
 export interface View<T> {
   /** null until the first snapshot. */
   readonly value: T | null;
-  readonly error: string | null;
+  readonly error: ApiErrorBody | null;
   /** When the last frame arrived, by this machine's clock; 0 = never. */
   readonly at_ms: number;
 }
@@ -161,7 +161,8 @@ export class Coordinator {
     const feed = frame.id === undefined ? undefined : this.#byId.get(frame.id);
     if (!feed) return;
     if (frame.type === 'error') {
-      this.#show(feed, { ...feed.newest, error: frame.message, at_ms: now });
+      feed.seq = frame.seq ?? feed.seq;
+      this.#show(feed, { ...feed.newest, error: frame, at_ms: now });
       return;
     }
     if (frame.type === 'delta' && feed.request.kind === 'flow' && frame.seq !== feed.seq + 1) {
@@ -192,6 +193,8 @@ export class Coordinator {
     const records = Array.isArray(data) ? (data as KafkaRecord[]) : ((data as Records).records ?? []);
     const held = type === 'snapshot' && madeAnew(before, records) ? EMPTY_TAIL : before;
     const tail = mergeTail(held, records);
+    // What the node left out while records rush by stays out; only a lost line is made good.
+    if (type === 'delta') return tail;
     for (const gap of tail.gaps) {
       if (held.gaps.includes(gap) || feed.request.kind !== 'tail') continue;
       const from = Math.max(gap.from, gap.to - GAP_ROWS_MAX);

@@ -86,7 +86,7 @@ export function SqlPanel({ text, change, ran, lines, resultHeight, before, edito
     event.preventDefault();
     start();
   };
-  const shown: Answer = liveSql === null ? answer : { result: live.value ?? answer.result, error: live.error ? new ApiError(400, { message: live.error }) : null, running: live.value === null && !live.error };
+  const shown: Answer = liveSql === null ? answer : { result: live.value ?? answer.result, error: live.error ? new ApiError(400, live.error) : null, running: live.value === null && !live.error };
   return (
     <div className={css['panel']}>
       <textarea ref={editor} className={css['editor']} rows={lines} spellCheck={false} autoCapitalize="off" autoComplete="off" aria-label={t('sql.editor')} value={text} onChange={(e) => change(e.target.value)} onKeyDown={key} />

@@ -1,4 +1,5 @@
 // Home: the way of the data as it is now.
+import { ApiError } from '../../api/client';
 import type { Flow } from '../../api/types';
 import { useInfo } from '../../live/queries';
 import { useLive } from '../../live/use';
@@ -20,7 +21,7 @@ export function HomePage({ place }: { readonly place: { readonly page: 'home'; r
   return (
     <div className={css['page']}>
       <h1 className="unseen">{t('home.title')}</h1>
-      {flow.error ? <Failure error={new Error(flow.error)} /> : null}
+      {flow.error ? <Failure error={new ApiError(400, flow.error)} /> : null}
       {flow.value === null ? flow.error ? null : <Loading /> : flow.value.nodes.length === 0 ? (
         <FirstSteps />
       ) : (

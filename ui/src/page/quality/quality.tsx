@@ -1,4 +1,5 @@
 // Quality: dead letters by component, each with the reason it could not be used and its origin.
+import { ApiError } from '../../api/client';
 import { useDead } from '../../live/queries';
 import type { KafkaRecord } from '../../api/types';
 import { useLiveMaybe } from '../../live/use';
@@ -88,7 +89,7 @@ function Letters({ topic, place }: { readonly topic: string; readonly place: Qua
   return (
     <div className={cx(css['letters'], open && css['split'])}>
       <Panel title={topic} tools={<Link className={part['push']} to={topicPlace(topic)}>{t('quality.all')}</Link>}>
-        {tail.error ? <Failure error={new Error(tail.error)} /> : null}
+        {tail.error ? <Failure error={new ApiError(400, tail.error)} /> : null}
         {tail.value === null && !tail.error ? <Loading /> : null}
         {tail.value ? (
           <RecordList

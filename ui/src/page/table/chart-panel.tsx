@@ -1,5 +1,6 @@
 // A table over time: one measure in buckets that fit the range, live.
 import { useMemo, useRef, useState } from 'react';
+import { ApiError } from '../../api/client';
 import type { SqlResult, Table } from '../../api/types';
 import { bucketFor, type Bucket, chartSql, type Measure, measureOf, type Points, pointsOf, type Range, rangeOf, SPANS } from '../../chart/bucket';
 import { useLiveMaybe } from '../../live/use';
@@ -64,7 +65,7 @@ function Chart({ table, place, time, min_ms, max_ms }: ChartProps) {
       title={t('table.chart')}
       tools={<Tools table={table} place={place} time={time} bucketName={bucketName} asTable={asTable} setAsTable={setAsTable} />}
     >
-      {live.error ? <Failure error={new Error(live.error)} /> : null}
+      {live.error ? <Failure error={new ApiError(400, live.error)} /> : null}
       {!live.error && kept.result === null ? <Loading /> : null}
       {kept.result && points.times_ms.length === 0 ? <Empty title={t('table.chart.empty')} /> : null}
       {points.times_ms.length > 0 ? (

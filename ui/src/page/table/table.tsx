@@ -1,5 +1,6 @@
 // One table: what it holds, how it moves over time, its newest rows, and a box to ask it.
 import { useState } from 'react';
+import { ApiError } from '../../api/client';
 import { useTable } from '../../live/queries';
 import type { Table } from '../../api/types';
 import { quoteName } from '../../chart/bucket';
@@ -104,7 +105,7 @@ function Newest({ table }: { readonly table: Table }) {
   const { t } = useWords();
   const order = table.time_column ? `\nORDER BY ${quoteName(table.time_column)} DESC` : '';
   const live = useLiveMaybe(table.rows > 0 ? { kind: 'query', sql: `SELECT *\nFROM ${quoteName(table.name)}${order}\nLIMIT ${NEWEST_ROWS}` } : null);
-  if (live.error) return <Failure error={new Error(live.error)} />;
+  if (live.error) return <Failure error={new ApiError(400, live.error)} />;
   if (table.rows === 0) return <p className={css['none']}>{t('sql.noRows')}</p>;
   if (!live.value) return <Loading />;
   return <ResultGrid result={live.value} label={t('table.newest')} height={340} />;

@@ -1,5 +1,6 @@
 // A topic's records: following the end, or read from the newest, the oldest or an offset.
 import { useMemo, useState } from 'react';
+import { ApiError } from '../../api/client';
 import { useRecords } from '../../live/queries';
 import type { KafkaRecord, Topic } from '../../api/types';
 import { useLiveMaybe } from '../../live/use';
@@ -13,7 +14,7 @@ import { useGo } from '../../place/use';
 import css from './topic.module.css';
 
 const PAGE_ROWS = 500;
-const TAIL_FIRST_ROWS = 200;
+const TAIL_FIRST_ROWS = 500;
 type Mode = 'live' | 'latest' | 'earliest' | 'offset';
 
 export function RecordsTab({ topic, place }: { readonly topic: Topic; readonly place: TopicPlace }) {
@@ -34,7 +35,7 @@ export function RecordsTab({ topic, place }: { readonly topic: Topic; readonly p
     const next = at < 0 ? undefined : records[at + by];
     return next ? () => choose(recordId(next)) : null;
   };
-  const error = live ? (tail.error ? new Error(tail.error) : null) : read.error;
+  const error = live ? (tail.error ? new ApiError(400, tail.error) : null) : read.error;
   const waiting = live ? tail.value === null && !error : read.isPending;
   // The list grows at the top when live or newest first; a read from an offset goes on downwards.
   const older = live || place.from === 'latest';
