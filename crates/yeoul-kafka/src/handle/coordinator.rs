@@ -1,6 +1,6 @@
 //! FindCoordinator and InitProducerId: this node coordinates every group and numbers every
-//! idempotent producer. Transactions are not offered; asking for one is refused with an error
-//! that clients do not retry.
+//! idempotent producer. Transactions are not offered; asking for one is refused with the one
+//! error that every client takes as final (librdkafka retries all others until its timeout).
 
 use yeoul_kafka_wire::ErrorCode;
 use yeoul_kafka_wire::api::find_coordinator::{
@@ -11,6 +11,7 @@ use yeoul_kafka_wire::api::init_producer_id::{InitProducerIdRequest, InitProduce
 use crate::broker::{Context, NODE_ID};
 use crate::errors;
 
+const REFUSED: ErrorCode = ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
 const NO_TRANSACTIONS: &str = "transactions are not supported by this node";
 
 pub(crate) async fn find_coordinator(
@@ -20,7 +21,7 @@ pub(crate) async fn find_coordinator(
     let node = context.node();
     let (error_code, error_message) = match request.key_type {
         GROUP => (ErrorCode::NONE, None),
-        _ => (ErrorCode::INVALID_REQUEST, Some(NO_TRANSACTIONS.to_owned())),
+        _ => (REFUSED, Some(NO_TRANSACTIONS.to_owned())),
     };
     let node_id = if error_code.is_ok() { NODE_ID } else { -1 };
     let coordinators = request.coordinator_keys.into_iter().map(|key| Coordinator {
@@ -48,7 +49,7 @@ pub(crate) async fn init_producer_id(
 ) -> InitProducerIdResponse {
     let refuse = |error_code| InitProducerIdResponse { error_code, ..Default::default() };
     if request.transactional_id.is_some() {
-        return refuse(ErrorCode::INVALID_REQUEST);
+        return refuse(REFUSED);
     }
     // A producer that wants a new epoch gets a new id instead: as good, and nothing to remember.
     match context.broker.blocking(|store| store.new_producer_id()).await {

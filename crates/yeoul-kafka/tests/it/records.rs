@@ -138,7 +138,8 @@ async fn producer_ids_are_given_once_and_transactions_refused() {
     assert!(first.producer_id >= 0 && second.producer_id != first.producer_id);
     let request =
         InitProducerIdRequest { transactional_id: Some("x".into()), ..Default::default() };
-    assert_eq!(client.call(5, request).await.error_code, ErrorCode::INVALID_REQUEST);
+    let refused = client.call(5, request).await.error_code;
+    assert_eq!(refused, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
 }
 
 /// A batch as an idempotent producer sends it.
