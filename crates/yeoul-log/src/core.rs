@@ -21,7 +21,7 @@ use crate::part::TailBatch;
 use crate::plan::{Answer, Plan, Planner, Request, Respond};
 use crate::segment::LogSegment;
 use crate::shared::{Shared, View};
-use crate::slots::{self, Slots};
+use crate::slots::{self, SlotOrder, Slots};
 use crate::snapshot::Kept;
 use crate::splitter::Ring;
 use crate::state::{Effects, State};
@@ -177,21 +177,20 @@ impl Core {
         if self.slots.switch(bytes, false) {
             return Ok(());
         }
-        let order = self.slots.order(bytes);
-        let error = match slots::make(&*self.disk, order) {
-            Ok(slot) => {
-                self.slots.ordered();
-                self.slots.add_free(slot);
-                if self.slots.switch(bytes, false) {
-                    return Ok(());
-                }
-                // It became the reserve; one more for the appends.
-                self.make_slot(bytes).err()
+        let mut error = None;
+        // Two, when the first becomes the reserve.
+        for _ in 0..2 {
+            if self.slots.total_bytes() >= self.options.wal_bytes_max {
+                error = Some(io::Error::new(io::ErrorKind::QuotaExceeded, "it is at its limit"));
+                break;
             }
-            Err(error) => Some(error),
-        };
-        if error.is_none() && self.slots.switch(bytes, false) {
-            return Ok(());
+            error = self.make_slot(self.slots.order(bytes)).err();
+            if error.is_some() {
+                break;
+            }
+            if self.slots.switch(bytes, false) {
+                return Ok(());
+            }
         }
         // A checkpoint may free slots; the reserve is for what makes space.
         self.checkpoint();
@@ -203,8 +202,8 @@ impl Core {
         Err(StoreError::DiskFull(format!("the commit log cannot grow ({why}); make space")))
     }
 
-    pub(crate) fn make_slot(&mut self, bytes: u64) -> io::Result<()> {
-        let slot = slots::make(&*self.disk, self.slots.order(bytes))?;
+    pub(crate) fn make_slot(&mut self, order: SlotOrder) -> io::Result<()> {
+        let slot = slots::make(&*self.disk, order)?;
         self.slots.ordered();
         self.slots.add_free(slot);
         Ok(())

@@ -16,6 +16,8 @@ pub struct LogOptions {
     pub group_bytes: usize,
     /// A checkpoint is due after this many bytes of commit log (or four times the last snapshot).
     pub checkpoint_bytes: u64,
+    /// Bytes all slots together may have; commits are refused while a checkpoint cannot free any.
+    pub wal_bytes_max: u64,
     /// Recent batches kept in memory for readers that follow closely.
     pub hot_bytes: usize,
     /// Batches that wait in memory for their partition's file (when the disk is full); appends
@@ -43,6 +45,7 @@ impl Default for LogOptions {
             slot_bytes: [4 << 20, 16 << 20, 64 << 20],
             group_bytes: 4 << 20,
             checkpoint_bytes: 64 << 20,
+            wal_bytes_max: 1 << 30,
             hot_bytes: 8 << 20,
             unsplit_bytes: 32 << 20,
             queue_bytes: 32 << 20,

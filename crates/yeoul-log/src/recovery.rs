@@ -374,7 +374,7 @@ fn finish(core: &mut Core, recovered: &mut Recovered) -> Result<(), LogError> {
     recovered.removed_files = collect_unknown(core)?;
     // One to write to, and the reserve.
     while core.slots.wants_more() {
-        match core.make_slot(0) {
+        match core.make_slot(core.slots.order_small()) {
             Ok(()) => {}
             // The log can be read; commits are refused until there is space.
             Err(error) if crate::splitter::is_full(&error) => {

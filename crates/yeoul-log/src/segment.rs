@@ -129,13 +129,12 @@ impl LogSegment {
     /// holds and its offsets follow the one before.
     pub(crate) fn read(&self, from: Offset, max_bytes: usize) -> Result<Bytes, StoreError> {
         let len = self.len_bytes();
-        let scan = Scan::new(self.file().map_err(|e| self.io(&e))?, len);
-        let (position, header) = self.locate(scan, from)?;
+        let file = self.file().map_err(|e| self.io(&e))?;
+        let (position, header) = self.locate(Scan::new(Arc::clone(&file), len), from)?;
         let first = header.size_bytes();
         let left = usize::try_from(len - position).unwrap_or(usize::MAX);
         let want = max_bytes.min(READ_BYTES_MAX).max(first).min(left);
         let mut bytes = vec![0; want];
-        let file = self.file().map_err(|e| self.io(&e))?;
         file.read_exact_at(&mut bytes, position).map_err(|e| self.io(&e))?;
         let whole = self.check(&bytes, header.base_offset, position)?;
         bytes.truncate(whole);

@@ -114,6 +114,12 @@ impl Slots {
         SlotOrder { number: self.next_number, size_bytes: size.max(padded(bytes)) }
     }
 
+    /// A small one, for a quick start.
+    pub(crate) fn order_small(&self) -> SlotOrder {
+        let size_bytes = self.sizes.first().copied().unwrap_or(ALIGN);
+        SlotOrder { number: self.next_number, size_bytes }
+    }
+
     /// Whether another one should be made in the background: the current is half full and there
     /// is nothing beyond the reserve.
     pub(crate) fn wants_more(&self) -> bool {

@@ -165,7 +165,8 @@ fn tend(core: &mut Core, queue: &Arc<Queue>, helpers: &mut Vec<JoinHandle<()>>) 
         };
         helpers.extend(helper("log-snapshot", work, core));
     }
-    if core.slots.wants_more() && !core.making_slot && core.shared.fatal().is_none() {
+    let room = core.slots.total_bytes() < core.options.wal_bytes_max;
+    if room && core.slots.wants_more() && !core.making_slot && core.shared.fatal().is_none() {
         core.making_slot = true;
         let order = core.slots.order(0);
         core.slots.ordered();

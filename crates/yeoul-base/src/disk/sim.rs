@@ -145,6 +145,20 @@ impl SimDisk {
         Replay::new(&state.begin, state.journal.clone())
     }
 
+    /// The disk as the next process finds it when this one is killed after `actions`: it reads
+    /// everything, but what was not synced is still not durable.
+    pub fn killed_at(&self, actions: usize) -> Self {
+        let state = self.state();
+        let begin = Self::from_image(&state.begin);
+        {
+            let mut killed = begin.state();
+            for op in state.journal.iter().take(actions) {
+                killed.redo(op);
+            }
+        }
+        begin
+    }
+
     /// Adds an error to come.
     pub fn inject(&self, fault: Fault) {
         self.state().faults.push(fault);
@@ -204,6 +218,22 @@ impl State {
             return Err(io::Error::new(fault.error, format!("injected at {text}")));
         }
         Ok(())
+    }
+
+    fn redo(&mut self, op: &Op) {
+        match op {
+            Op::Write { ino, .. } | Op::SetLen { ino, .. } => {
+                if let Some(content) = self.inodes.get_mut(*ino) {
+                    replay::apply(content, op);
+                }
+            }
+            Op::Link { .. } => {
+                self.inodes.push(Vec::new());
+                replay::link(&mut self.files, &mut self.dirs, op);
+            }
+            named => replay::link(&mut self.files, &mut self.dirs, named),
+        }
+        self.journal.push(op.clone());
     }
 
     fn need_parent(&self, path: &Path) -> io::Result<()> {

@@ -214,3 +214,43 @@ fn old_versions_and_wrong_sizes_say_so() {
     let small = verify(&batch, 10);
     assert_eq!(small, Err(BatchError::TooLarge { bytes: batch.len(), limit: 10 }));
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_refused_or_decoded_but_never_panic(
+        attributes in 0i16..8,
+        count in -2i32..40,
+        records in proptest::collection::vec(proptest::num::u8::ANY, 0..300),
+    ) {
+        let batch = wrap(attributes, count, &records);
+        let _ = verify(&batch, 1 << 20);
+        if let Ok(decoded) = decode(&batch) {
+            proptest::prop_assert_eq!(decoded.len(), usize::try_from(count).unwrap_or(0));
+        }
+        let _ = split(Bytes::from(records)).count();
+    }
+
+    #[test]
+    fn what_is_pushed_is_decoded(
+        codec in 0usize..5,
+        rows in proptest::collection::vec(
+            (proptest::num::i64::ANY, proptest::option::of("[a-z가-힣]{0,9}"), proptest::option::of(".{0,200}")),
+            1..30,
+        ),
+    ) {
+        let codec = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd][codec];
+        let mut builder = BatchBuilder::new(codec);
+        for (at, key, value) in &rows {
+            let headers = [header("n", None)];
+            builder.push(*at, key.as_deref().map(str::as_bytes), value.as_deref().map(str::as_bytes), &headers);
+        }
+        let batch = builder.finish().expect("rows");
+        proptest::prop_assert!(verify(&batch, 1 << 20).is_ok());
+        let decoded = decode(&batch).expect("just built");
+        let back: Vec<_> = decoded.iter().map(|record| {
+            let text = |bytes: &Option<Bytes>| bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+            (record.timestamp_ms, text(&record.key), text(&record.value))
+        }).collect();
+        proptest::prop_assert_eq!(back, rows);
+    }
+}

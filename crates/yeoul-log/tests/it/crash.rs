@@ -11,7 +11,8 @@ use crate::model::Model;
 use crate::workload::{Counts, KINDS, Kind, Workload, open};
 
 /// Images one workload may give: enough in all, and in time.
-const IMAGES_PER_WORKLOAD: usize = 320;
+const IMAGES_PER_WORKLOAD: usize = 230;
+const KILLS_PER_WORKLOAD: u64 = 8;
 const WORKLOADS: u64 = 56;
 
 #[derive(Default)]
@@ -54,10 +55,32 @@ fn crash(workload: &Workload, seed: u64, limit: usize, seen: &mut Seen) -> Resul
             check(workload, &image, at, &rand, seen)
                 .map_err(|error| format!("seed {seed}, {crash:?} after action {at}: {error}"))?;
         }
+        let at = replay.at();
+        if rand.below(replay.len() as u64) < KILLS_PER_WORKLOAD {
+            kill_then_cut(workload, at, seen)
+                .map_err(|error| format!("seed {seed}, killed after action {at}: {error}"))?;
+        }
         if !replay.step() {
             return Ok(());
         }
     }
+}
+
+/// The process is killed; the next one reads what is in memory only, shows it, and then the power
+/// is cut: what was shown must be there.
+fn kill_then_cut(workload: &Workload, at: usize, seen: &mut Seen) -> Result<(), String> {
+    let disk = workload.disk.killed_at(at);
+    let (log, shown) = open(&disk).map_err(|error| format!("does not open: {error}"))?;
+    let expected = &workload.history[shown.sequence as usize];
+    expected.check(&log)?;
+    let mut replay = disk.replay();
+    while replay.step() {}
+    let image = replay.image(Crash::PowerCut, &SeededRand::new(0));
+    seen.is_new(&image);
+    seen.count(Kind::KillThenPowerCut);
+    seen.recoveries += 1;
+    same_again_cut(&SimDisk::from_image(&image), expected, shown.sequence, seen)
+        .map_err(|error| format!("then a power cut: {error}"))
 }
 
 fn check(
@@ -86,11 +109,34 @@ fn check(
     expected.check(&log)?;
     drop(log);
 
-    match rand.below(4) {
+    match rand.below(5) {
         0 => go_on(&disk, expected, seen),
+        4 => without_newest_snapshot(image, expected, sequence, seen),
         1 | 2 => crash_recovery(image, &disk, expected, sequence, rand, seen),
         _ => same_again(&disk, expected, sequence, seen),
     }
+}
+
+/// Of two snapshots the newer cannot be read: the older one and the commit log give the same.
+fn without_newest_snapshot(
+    image: &Image,
+    expected: &Model,
+    sequence: u64,
+    seen: &mut Seen,
+) -> Result<(), String> {
+    const MIDDLE: u64 = 14;
+    let is_snapshot =
+        |path: &&std::path::PathBuf| path.extension().is_some_and(|end| end == "snap");
+    let snapshots: Vec<_> = image.files.keys().filter(is_snapshot).collect();
+    let [.., _, newest] = snapshots.as_slice() else { return Ok(()) };
+    let disk = SimDisk::from_image(image);
+    if !disk.flip(newest, MIDDLE, 1) {
+        return Ok(());
+    }
+    seen.is_new(&disk.image());
+    seen.count(Kind::OlderSnapshot);
+    same_again_cut(&disk, expected, sequence, seen)
+        .map_err(|error| format!("without its newest snapshot: {error}"))
 }
 
 /// Recovery of what a recovery left gives the same.

@@ -38,9 +38,11 @@ pub(crate) enum Kind {
     CrashInRecovery,
     CrashInSecondRecovery,
     QuarantinedTail,
+    OlderSnapshot,
+    KillThenPowerCut,
 }
 
-pub(crate) const KINDS: [Kind; 21] = [
+pub(crate) const KINDS: [Kind; 23] = [
     Kind::Append,
     Kind::AppendSeveral,
     Kind::Group,
@@ -62,6 +64,8 @@ pub(crate) const KINDS: [Kind; 21] = [
     Kind::CrashInRecovery,
     Kind::CrashInSecondRecovery,
     Kind::QuarantinedTail,
+    Kind::OlderSnapshot,
+    Kind::KillThenPowerCut,
 ];
 
 pub(crate) type Counts = BTreeMap<Kind, u64>;

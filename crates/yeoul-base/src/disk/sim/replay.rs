@@ -188,7 +188,7 @@ fn torn(out: &mut Vec<u8>, at: u64, bytes: &[u8], block: usize, rand: &dyn Rand)
     }
 }
 
-fn apply(out: &mut Vec<u8>, op: &Op) {
+pub(super) fn apply(out: &mut Vec<u8>, op: &Op) {
     match op {
         Op::Write { at, bytes, .. } => write(out, *at, bytes),
         Op::SetLen { len, .. } => out.resize(usize::try_from(*len).unwrap_or(usize::MAX), 0),
@@ -221,7 +221,7 @@ fn folders(op: &Op) -> Vec<&Path> {
     }
 }
 
-fn link(files: &mut BTreeMap<PathBuf, Ino>, dirs: &mut BTreeSet<PathBuf>, op: &Op) {
+pub(super) fn link(files: &mut BTreeMap<PathBuf, Ino>, dirs: &mut BTreeSet<PathBuf>, op: &Op) {
     match op {
         Op::Link { path, ino } => {
             files.insert(path.clone(), *ino);

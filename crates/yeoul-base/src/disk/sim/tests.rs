@@ -27,6 +27,9 @@ fn only_what_was_synced_survives_a_power_cut() -> io::Result<()> {
     disk.sync_dir(Path::new(""))?;
     assert_eq!(file(&cut(&disk), "d/a"), Some(b"one".to_vec()));
     written.write_all_at(b"two!", 0)?;
+    let killed = disk.killed_at(disk.journal_len());
+    assert_eq!(killed.image(), disk.image());
+    assert_eq!(file(&cut(&killed), "d/a"), Some(b"one".to_vec()));
     disk.rename(Path::new("d/a"), Path::new("d/b"))?;
     assert_eq!(file(&cut(&disk), "d/a"), Some(b"one".to_vec()));
     assert_eq!(file(&images(&disk, Crash::Kill)[0], "d/b"), Some(b"two!".to_vec()));
