@@ -1,7 +1,12 @@
 //! The log as its users have it: through the store's trait, on real files and on the simulated
 //! disk.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic and tell figures"
+)]
 
 mod basics;
 mod crash;
