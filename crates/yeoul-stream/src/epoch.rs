@@ -273,6 +273,8 @@ impl Runner {
         };
         let lookups = self.context.lookups.names();
         for name in &names {
+            let known = Known { store: store.as_ref(), lookups: &self.context.lookups };
+            let name = &plan::find(name, &known).unwrap_or_else(|_| name.clone());
             let Some(topic) = topics.get(name.as_str()) else {
                 if lookups.contains(name) {
                     continue;
@@ -360,10 +362,14 @@ impl Runner {
         if !self.output.as_ref().is_some_and(current) {
             self.describe(plan)?;
         }
-        let fresh = self.inputs.len() == plan.inputs.len()
-            && self.inputs.iter().all(|input| input.is_current(store.as_ref()));
-        if fresh {
-            return Ok(());
+        if self.inputs.len() == plan.inputs.len() {
+            if self.inputs.iter().all(|input| input.is_current(store.as_ref())) {
+                return Ok(());
+            }
+            // A topic made again may have other columns.
+            self.inputs.clear();
+            self.plan = None;
+            return Err(Step::Worked);
         }
         self.inputs.clear();
         for name in &plan.inputs {

@@ -187,7 +187,7 @@ fn parse(sql: &str) -> Result<Query, PlanError> {
 }
 
 /// The topic or lookup that a name means: itself, else the only one that differs in case.
-fn find(written: &str, inputs: &dyn Inputs) -> Result<String, PlanError> {
+pub(crate) fn find(written: &str, inputs: &dyn Inputs) -> Result<String, PlanError> {
     let exists = |name: &str| inputs.topic(name).is_some() || inputs.lookup(name).is_some();
     if exists(written) {
         return Ok(written.to_owned());

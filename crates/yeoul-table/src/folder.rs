@@ -50,6 +50,8 @@ pub(crate) fn prepare(
 ) -> Result<(), TableError> {
     disk.create_dir_all(folder).map_err(TableError::disk(folder))?;
     disk.sync_dir(Path::new(ROOT)).map_err(TableError::disk(Path::new(ROOT)))?;
+    // The first table makes ROOT itself: its name is an entry of the data directory.
+    disk.sync_dir(Path::new("")).map_err(TableError::disk(Path::new("")))?;
     for entry in disk.list(folder).map_err(TableError::disk(folder))? {
         let Some(id) = own_id(&entry.name).filter(|_| !entry.is_dir) else {
             warn!(folder = %folder.display(), name = entry.name, "not a file of this table: left");

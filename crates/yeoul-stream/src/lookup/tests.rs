@@ -1,3 +1,5 @@
+//! Which rows stay, and what becomes of a file that comes late or changes.
+
 use yeoul_base::ManualClock;
 
 use super::*;

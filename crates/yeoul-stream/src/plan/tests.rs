@@ -1,3 +1,5 @@
+//! Queries against a few topics and lookups: rows, dead letters, and the text of every refusal.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! Each function by what `SELECT f(…)` gives in Seoul.
+
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::prelude::SessionContext;
 

@@ -1,3 +1,5 @@
+//! A feeder over a simulated store and a real folder: visible at once, sealed exactly once.
+
 use yeoul_base::{Commit, FactKind, ManualClock, MemStore, NewTopic, RealDisk};
 use yeoul_format::{Columns, Origin};
 
