@@ -49,9 +49,10 @@ pub(crate) fn prepare(
     known: impl Fn(SegmentId) -> bool,
 ) -> Result<(), TableError> {
     disk.create_dir_all(folder).map_err(TableError::disk(folder))?;
-    disk.sync_dir(Path::new(ROOT)).map_err(TableError::disk(Path::new(ROOT)))?;
-    // The first table makes ROOT itself: its name is an entry of the data directory.
-    disk.sync_dir(Path::new("")).map_err(TableError::disk(Path::new("")))?;
+    // Names are durable only when each folder above is synced.
+    for above in [Path::new(""), Path::new(ROOT)] {
+        disk.sync_dir(above).map_err(TableError::disk(above))?;
+    }
     for entry in disk.list(folder).map_err(TableError::disk(folder))? {
         let Some(id) = own_id(&entry.name).filter(|_| !entry.is_dir) else {
             warn!(folder = %folder.display(), name = entry.name, "not a file of this table: left");

@@ -218,3 +218,29 @@ impl Read for SegmentRead {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fact_has_the_documented_bytes() {
+        let meta = SegmentMeta {
+            id: SegmentId(0x0000_0001_0000_0002),
+            rows: 300,
+            bytes: 5,
+            min_us: -1,
+            max_us: 64,
+            tail_crc: 0xffff_ffff,
+        };
+        let key = SegmentMeta::key("films", meta.id);
+        assert_eq!(key.key, &b"films\0\0\0\0\x01\0\0\0\x02"[..]);
+        let value = meta.encode();
+        assert_eq!(value, &b"\x01\xac\x02\x05\x01\x80\x01\xff\xff\xff\xff\x0f"[..]);
+        assert_eq!(SegmentMeta::decode(&key.key, &value).unwrap(), meta);
+        for cut in 0..value.len() {
+            let cut = value.slice(..cut);
+            assert!(matches!(SegmentMeta::decode(&key.key, &cut), Err(TableError::Corrupt(_))));
+        }
+    }
+}

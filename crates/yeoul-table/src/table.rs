@@ -493,3 +493,17 @@ fn decode_position(key: &[u8], value: &[u8]) -> Result<(PartId, Offset), TableEr
         .map_err(|error| TableError::Corrupt(format!("position of partition {part}: {error}")))?;
     Ok((part, next))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_has_the_documented_bytes() {
+        let key = position_key("films", PartId(258));
+        assert_eq!(key.key, &b"films\0\0\0\x01\x02"[..]);
+        let value = encode_position(300);
+        assert_eq!(value, &b"\x01\xd8\x04"[..]);
+        assert_eq!(decode_position(&key.key, &value).unwrap(), (PartId(258), 300));
+    }
+}

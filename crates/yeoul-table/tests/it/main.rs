@@ -2,6 +2,7 @@
 
 mod crash;
 mod lifecycle;
+mod power;
 
 use std::path::Path;
 use std::sync::Arc;
