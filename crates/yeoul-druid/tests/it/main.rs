@@ -1,5 +1,12 @@
 //! Druid's HTTP as clients see it: requests and bytes of responses.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test may panic and damage files"
+)]
+
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
@@ -73,7 +80,8 @@ async fn get(router: &Router, path: &str) -> (StatusCode, String) {
     (status, body)
 }
 
-const ALL: &str = r#"SELECT "__time", "station name" AS s, n FROM "druid"."bike-station-info" ORDER BY 1"#;
+const ALL: &str =
+    r#"SELECT "__time", "station name" AS s, n FROM "druid"."bike-station-info" ORDER BY 1"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_are_written_as_pydruid_reads_them() {
@@ -103,13 +111,23 @@ async fn rows_are_written_as_pydruid_reads_them() {
 async fn every_format_has_its_headers_and_its_end() {
     let (router, _folder) = world();
     let sql = r#"SELECT n, "station name" AS s FROM "bike-station-info" WHERE n = 1"#;
-    let ask = |format: &str, types: bool| {
-        json!({ "query": sql, "resultFormat": format, "header": true, "typesHeader": types, "sqlTypesHeader": types })
-    };
+    let ask = |format: &str, types: bool| json!({ "query": sql, "resultFormat": format, "header": true, "typesHeader": types, "sqlTypesHeader": types });
     let cases = [
-        ("array", "application/json", r#"[["n","s"],["LONG","STRING"],["BIGINT","VARCHAR"],[1,"망원역 \"1\"\u005c"]]"#),
-        ("arrayLines", "text/plain", "[\"n\",\"s\"]\n[\"LONG\",\"STRING\"]\n[\"BIGINT\",\"VARCHAR\"]\n[1,\"망원역 \\\"1\\\"\\u005c\"]\n\n"),
-        ("objectLines", "text/plain", "{\"n\":{\"type\":\"LONG\",\"sqlType\":\"BIGINT\"},\"s\":{\"type\":\"STRING\",\"sqlType\":\"VARCHAR\"}}\n{\"n\":1,\"s\":\"망원역 \\\"1\\\"\\u005c\"}\n\n"),
+        (
+            "array",
+            "application/json",
+            r#"[["n","s"],["LONG","STRING"],["BIGINT","VARCHAR"],[1,"망원역 \"1\"\u005c"]]"#,
+        ),
+        (
+            "arrayLines",
+            "text/plain",
+            "[\"n\",\"s\"]\n[\"LONG\",\"STRING\"]\n[\"BIGINT\",\"VARCHAR\"]\n[1,\"망원역 \\\"1\\\"\\u005c\"]\n\n",
+        ),
+        (
+            "objectLines",
+            "text/plain",
+            "{\"n\":{\"type\":\"LONG\",\"sqlType\":\"BIGINT\"},\"s\":{\"type\":\"STRING\",\"sqlType\":\"VARCHAR\"}}\n{\"n\":1,\"s\":\"망원역 \\\"1\\\"\\u005c\"}\n\n",
+        ),
         ("csv", "text/csv", "n,s\nLONG,STRING\nBIGINT,VARCHAR\n1,\"망원역 \"\"1\"\"\\\"\n\n"),
     ];
     for (format, kind, expected) in cases {
@@ -136,7 +154,8 @@ async fn errors_hold_what_clients_look_for() {
         let body: Value = serde_json::from_str(&body).unwrap();
         assert!(body["error"].is_string() && body["errorMessage"].is_string(), "{body}");
     }
-    let endless = "WITH RECURSIVE r AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM r) SELECT count(*) FROM r";
+    let endless =
+        "WITH RECURSIVE r AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM r) SELECT count(*) FROM r";
     let body = json!({ "query": endless, "context": { "timeout": 200 } });
     let (status, _, body) = post(&router, "/druid/v2/sql", body).await;
     assert_eq!(status, StatusCode::GATEWAY_TIMEOUT);

@@ -1,5 +1,12 @@
 //! Queries over small tables and topics: data-driven in `slt/`, and what needs code.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test may panic and damage files"
+)]
+
 mod engine;
 mod live;
 mod slt;

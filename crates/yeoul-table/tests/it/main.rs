@@ -1,5 +1,12 @@
 //! Tables over the simulated store and a real folder: visibility, seal, restart, crash.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test may panic and damage files"
+)]
+
 mod crash;
 mod lifecycle;
 mod power;
