@@ -20,21 +20,21 @@ const SQL: &str = "SELECT id, CAST(text AS INT) * 2 AS twice, to_timestamp(id + 
 /// Moments at which the disk is cut off.
 const MOMENTS: usize = 48;
 
-struct Node {
-    store: Arc<dyn Store>,
-    stream: StreamHandle,
-    table: TableHandle,
-    _log: Log,
+pub(crate) struct Node {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) stream: StreamHandle,
+    pub(crate) table: TableHandle,
+    pub(crate) log: Log,
 }
 
-fn open(disk: &SimDisk) -> Log {
+pub(crate) fn open(disk: &SimDisk) -> Log {
     let clock = Arc::new(SystemClock::new());
     let options = LogOptions { slot_bytes: [16 << 10; 3], ..LogOptions::default() };
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     Log::open(disk, clock, Arc::new(SeededRand::new(7)), options).unwrap().0
 }
 
-fn run(disk: &SimDisk, log: Log) -> Node {
+pub(crate) fn run(disk: &SimDisk, log: Log) -> Node {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let store: Arc<dyn Store> = Arc::new(log.clone());
     let lookups = Arc::new(Lookups::none(Arc::clone(&clock)));
@@ -54,7 +54,7 @@ fn run(disk: &SimDisk, log: Log) -> Node {
         opened: Arc::new(|_| {}),
     };
     let table = start_table(ingest, context).unwrap();
-    Node { store, stream, table, _log: log }
+    Node { store, stream, table, log }
 }
 
 /// What the records of `input` make: rows of `doubled`, and dead letters.
@@ -96,7 +96,7 @@ fn judge(node: &Node, how: &str) {
     assert_eq!(stats.fates.used, rows.len() as u64, "{how}: {stats:?}");
 }
 
-fn records(ids: std::ops::Range<i64>) -> Vec<Vec<u8>> {
+pub(crate) fn records(ids: std::ops::Range<i64>) -> Vec<Vec<u8>> {
     let text = |id: i64| if id % 11 == 5 { "no number".to_owned() } else { (id * 10).to_string() };
     let record = |id: i64| format!("{{\"id\":{id},\"text\":\"{}\"}}", text(id)).into_bytes();
     ids.map(record).collect()
@@ -123,7 +123,7 @@ fn after_any_crash_everything_is_there_once() {
     while replay.step() {
         let at = replay.at();
         let step = ((end - begin) / MOMENTS).max(1);
-        if at < begin || at > end || (at - begin) % step != 0 {
+        if at < begin || at > end || !(at - begin).is_multiple_of(step) {
             continue;
         }
         let crash = Crash::ALL[tried % Crash::ALL.len()];

@@ -9,3 +9,4 @@
 mod crash;
 mod node;
 mod real;
+mod retention;
