@@ -1,0 +1,280 @@
+//! A node: the log, the query engine, the components of its pipelines, and the faces it shows.
+
+mod apply;
+mod build;
+mod describe;
+mod face;
+mod flow;
+pub(crate) mod plan;
+mod records;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use yeoul_base::{Clock, Disk, OsRand, Rand, RealDisk, Store, SystemClock};
+use yeoul_kafka::{KafkaGroups, KafkaMetrics, KafkaOptions, KafkaServer, Listener};
+use yeoul_log::{Log, LogOptions};
+use yeoul_pipeline::Pipeline;
+use yeoul_sql::{Catalog, Engine, EngineOptions};
+use yeoul_stream::Lookups;
+use yeoul_web::WebOptions;
+
+use crate::cli::Listeners;
+use crate::output::{self, Failure};
+use flow::{ComponentView, Sampler};
+
+/// Rates are sampled this often, so that the first look at a node already shows them.
+const SAMPLE_EVERY: Duration = Duration::from_millis(500);
+/// What all queries together may hold when nothing else is said.
+const QUERY_BYTES_DEFAULT: usize = 256 << 20;
+
+#[derive(Debug, Clone)]
+pub(crate) struct KafkaListen {
+    pub(crate) addr: SocketAddr,
+    /// `host[:port]` that clients are told.
+    pub(crate) advertise: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct NodeOptions {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) kafka: Vec<KafkaListen>,
+    /// For all queries together.
+    pub(crate) memory_bytes: Option<usize>,
+}
+
+/// Something that runs: a source, a stream or a table.
+trait Component: Send + Sync {
+    fn view(&self) -> ComponentView;
+    /// Returns when it no longer works and all it committed is durable.
+    fn stop(self: Box<Self>);
+}
+
+/// A pipeline as it was given.
+#[derive(Debug, Clone)]
+struct Applied {
+    file: String,
+    text: String,
+    at_ms: i64,
+    /// Came through the API: kept in the data directory's `pipelines/`.
+    kept: bool,
+}
+
+/// What the node runs now.
+struct Graph {
+    /// By the pipeline's name.
+    applied: BTreeMap<String, Applied>,
+    pipelines: Vec<Pipeline>,
+    lookups: Arc<Lookups>,
+    /// By `kind/name`.
+    components: BTreeMap<String, Box<dyn Component>>,
+}
+
+/// See the module's head.
+pub(crate) struct Node {
+    options: NodeOptions,
+    log: Log,
+    store: Arc<dyn Store>,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    rand: Arc<dyn Rand>,
+    engine: Arc<Engine>,
+    /// Queries run on threads of their own, so that they never hold up the listeners.
+    queries: Mutex<Option<tokio::runtime::Runtime>>,
+    graph: Mutex<Graph>,
+    sampler: Sampler,
+    started_ms: i64,
+    kafka: OnceLock<(Arc<KafkaMetrics>, KafkaGroups)>,
+    /// Holds the reason once the log had to close itself.
+    failed: watch::Receiver<Option<String>>,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("data_dir", &self.options.data_dir).finish_non_exhaustive()
+    }
+}
+
+/// The tasks that serve; waited for at the end.
+pub(crate) struct Faces {
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Faces {
+    pub(crate) async fn finish(self) {
+        for task in self.tasks {
+            // A task that panicked has said so; the others still get their time.
+            let _ = task.await;
+        }
+    }
+}
+
+impl Node {
+    /// Recovers what is in the data directory and starts the pipelines kept there.
+    pub(crate) fn open(options: NodeOptions) -> Result<Arc<Self>, Failure> {
+        let dir = options.data_dir.display().to_string();
+        let disk = RealDisk::new(&options.data_dir).map_err(|error| {
+            Failure::new(format!("cannot use `{dir}` as data directory: {error}"))
+                .hint("name another with --data-dir")
+        })?;
+        let disk: Arc<dyn Disk> = Arc::new(disk);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let rand: Arc<dyn Rand> = Arc::new(OsRand::new());
+        let (fatal, failed) = watch::channel(None);
+        let log_options = LogOptions {
+            on_fatal: Some(Arc::new(move |reason: &str| {
+                fatal.send_replace(Some(reason.to_owned()));
+            })),
+            ..LogOptions::default()
+        };
+        let (log, recovered) =
+            Log::open(Arc::clone(&disk), Arc::clone(&clock), Arc::clone(&rand), log_options)
+                .map_err(|error| Failure::new(format!("{dir}: {error}")))?;
+        tracing::info!(?recovered, "log recovered");
+        for file in recovered.cut.iter().chain(&recovered.quarantined) {
+            output::remark(format!("recovery put what it could not use into {dir}/{file}"));
+        }
+        let store: Arc<dyn Store> = Arc::new(log.clone());
+        let queries = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("yeoul-query")
+            // Deep expressions are walked by recursion; the guard against it counts on room.
+            .thread_stack_size(8 << 20)
+            .enable_all()
+            .build()?;
+        let mut engine = EngineOptions::new(queries.handle().clone());
+        engine.memory_bytes = options.memory_bytes.unwrap_or(QUERY_BYTES_DEFAULT);
+        let engine = Engine::new(Arc::new(Catalog::new(Arc::clone(&store))), engine)?;
+        let graph = Graph {
+            applied: BTreeMap::new(),
+            pipelines: Vec::new(),
+            lookups: Arc::new(Lookups::none(Arc::clone(&clock))),
+            components: BTreeMap::new(),
+        };
+        let started_ms = clock.now_ms();
+        Ok(Arc::new(Self {
+            options,
+            log,
+            store,
+            disk,
+            clock,
+            rand,
+            engine: Arc::new(engine),
+            queries: Mutex::new(Some(queries)),
+            graph: Mutex::new(graph),
+            sampler: Sampler::default(),
+            started_ms,
+            kafka: OnceLock::new(),
+            failed,
+        }))
+    }
+
+    fn graph(&self) -> MutexGuard<'_, Graph> {
+        self.graph.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn views(&self) -> Vec<ComponentView> {
+        let graph = self.graph();
+        let mut views: Vec<_> = graph.components.values().map(|part| part.view()).collect();
+        views.extend(graph.lookups.status().into_iter().map(build::lookup_view));
+        views
+    }
+
+    /// Starts Kafka and HTTP on sockets that are bound already.
+    pub(crate) async fn serve(
+        self: &Arc<Self>,
+        listeners: Listeners,
+        allow_hosts: Vec<String>,
+        insecure: bool,
+        stopped: watch::Receiver<bool>,
+    ) -> Result<Faces, Failure> {
+        let stop = |mut stopped: watch::Receiver<bool>| async move {
+            // A sender that is gone means the same.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        let options = KafkaOptions { listeners: Vec::new(), ..KafkaOptions::default() };
+        let sockets = listeners.kafka.into_iter().map(|(socket, listen)| {
+            (socket, Listener { bind: listen.addr.to_string(), advertise: listen.advertise })
+        });
+        let kafka = KafkaServer::from_sockets(
+            options,
+            sockets.collect(),
+            Arc::clone(&self.store),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.rand),
+        )?;
+        // Only the first call sets it, and there is one.
+        let _ = self.kafka.set((kafka.metrics(), kafka.groups()));
+        let kafka = tokio::spawn(kafka.run(stop(stopped.clone())));
+        let web = WebOptions {
+            allow_hosts,
+            insecure,
+            token: None,
+            extra: yeoul_druid::router(Arc::clone(&self.engine)),
+            clock: Arc::clone(&self.clock),
+        };
+        let router = yeoul_web::router(Arc::new(face::Face(Arc::clone(self))), web);
+        let http =
+            axum::serve(listeners.http, router).with_graceful_shutdown(stop(stopped.clone()));
+        let http = tokio::spawn(async move {
+            if let Err(error) = http.await {
+                output::remark(format!("the HTTP listener ended: {error}"));
+            }
+        });
+        let node = Arc::clone(self);
+        let sampling = tokio::spawn(async move {
+            let end = stop(stopped);
+            tokio::pin!(end);
+            loop {
+                tokio::select! {
+                    () = &mut end => break,
+                    () = tokio::time::sleep(SAMPLE_EVERY) => drop(node.flow()),
+                }
+            }
+        });
+        Ok(Faces { tasks: vec![kafka, http, sampling] })
+    }
+
+    fn flow(&self) -> yeoul_web::dto::Flow {
+        let now = self.clock.monotonic();
+        let at_ms = self.clock.now_ms();
+        flow::draw(self.store.as_ref(), &self.views(), &self.sampler, now, at_ms)
+    }
+
+    /// Completes with the reason when the log had to stop.
+    pub(crate) async fn failed(&self) -> String {
+        let mut failed = self.failed.clone();
+        match failed.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            // The log is gone without trouble: the node is being stopped.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Stops all components, sources first, and closes the log.
+    pub(crate) async fn stop(self: &Arc<Self>) {
+        let node = Arc::clone(self);
+        let stopping = tokio::task::spawn_blocking(move || {
+            let components = std::mem::take(&mut node.graph().components);
+            let order = ["source/", "stream/", "table/"];
+            let mut components: Vec<_> = components.into_iter().collect();
+            components.sort_by_key(|(id, _)| order.iter().position(|kind| id.starts_with(kind)));
+            for (_, component) in components {
+                component.stop();
+            }
+            let queries = node.queries.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(queries) = queries {
+                queries.shutdown_timeout(Duration::from_secs(1));
+            }
+            node.log.close();
+        });
+        if stopping.await.is_err() {
+            output::remark("stopping did not go to its end; recovery makes it good");
+        }
+    }
+}
