@@ -12,10 +12,10 @@ use crate::output::Failure;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct NodeAddr {
     /// The node's HTTP address
-    #[arg(long, env = "YEOUL_URL", default_value = "http://127.0.0.1:8888")]
+    #[arg(long, global = true, env = "YEOUL_URL", default_value = "http://127.0.0.1:8888")]
     pub(crate) url: String,
     /// Token of a node that listens beyond this machine
-    #[arg(long, env = "YEOUL_TOKEN", hide_env_values = true)]
+    #[arg(long, global = true, env = "YEOUL_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
 }
 

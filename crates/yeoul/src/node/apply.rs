@@ -45,6 +45,10 @@ impl Node {
         // A file on the command line is newer than what was kept under its name.
         pipelines.retain(|kept| !given.iter().any(|given| given.name == kept.name));
         pipelines.extend(given);
+        for pipeline in &mut pipelines {
+            // As `apply` sends it, so that the same folder is not taken for another.
+            pipeline.base_dir = std::path::absolute(&pipeline.base_dir)?;
+        }
         yeoul_pipeline::check(&pipelines).map_err(|report| crate::cli::drawn(&report))?;
         let mut graph = self.graph();
         let now_ms = self.clock.now_ms();
