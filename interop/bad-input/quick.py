@@ -38,6 +38,8 @@ sources:
   movies:
     tail: { path: [movies.tsv], read_from: beginning }
     decode: { tsv: { columns: { time: int, movie: string } } }
+tables:
+  films: { from: movies }
 """
 
 
@@ -65,7 +67,7 @@ def messages(folder):
         port = node.http.rsplit(":", 1)[1]
         taken = ["--http", f"127.0.0.1:{port}", "--kafka", "127.0.0.1:0"]
         refused("port in use", ["run", "--data-dir", str(folder / "third"), *taken], port, "--http")
-        refused("unknown column", ["sql", "--url", node.http, "SELECT nope FROM movies"], "nope")
+        refused("unknown column", ["sql", "--url", node.http, "SELECT nope FROM films"], "nope")
         try:
             node.request("/api/v1/sql", {"query": "SELEKT 1"})
             raise Failed("SELEKT was accepted")

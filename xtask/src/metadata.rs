@@ -80,10 +80,11 @@ impl Graph {
         self.members.iter().filter_map(|id| Some((id, self.packages.get(id)?)))
     }
 
-    /// What a package depends on directly, with any kind of edge.
+    /// What a package depends on directly, its tests left out: a test may stand on anything that
+    /// [`Graph::below`] does not forbid.
     pub(crate) fn direct(&self, id: &str) -> impl Iterator<Item = &Package> {
         let below = self.edges.get(id).map_or(&[][..], Vec::as_slice);
-        below.iter().filter_map(|edge| self.packages.get(&edge.to))
+        below.iter().filter(|edge| !edge.only_dev).filter_map(|edge| self.packages.get(&edge.to))
     }
 
     /// Everything below a package, as id → the id it was first reached from. Tests of the package

@@ -1,6 +1,7 @@
 //! The direction of the crates. The table below is the allowed graph; an edge that is not in it
-//! fails, whatever it is used for, and so does DataFusion below a crate that must stay light:
-//! these two rules are what keeps the log, the broker and the connectors quick to build and test.
+//! fails unless only tests use it, and so does DataFusion below a crate that must stay light, its
+//! tests included: these two rules keep the log, the broker and the connectors quick to build and
+//! test.
 
 use super::Finding;
 use crate::metadata::{Graph, Package};

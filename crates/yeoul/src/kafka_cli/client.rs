@@ -28,7 +28,7 @@ const CLIENT_ID: &str = "yeoul";
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Bootstrap {
     /// The node's (or any Kafka's) address for Kafka clients
-    #[arg(long, env = "YEOUL_BOOTSTRAP", default_value = "127.0.0.1:9092")]
+    #[arg(long, global = true, env = "YEOUL_BOOTSTRAP", default_value = "127.0.0.1:9092")]
     pub(crate) bootstrap_server: String,
 }
 
