@@ -2,7 +2,7 @@
 //!
 //! They are plain data on purpose: the node fills them, the page draws them, and the OpenAPI
 //! document is made from the same types. Times are milliseconds since 1970 UTC (`_ms`), rates
-//! are records per second over about the last two seconds, counts run since the component was
+//! are records per second over about the last five seconds, counts run since the component was
 //! made. A field may be added at any time; none changes its meaning.
 
 use std::collections::BTreeMap;

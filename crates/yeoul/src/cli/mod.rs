@@ -3,6 +3,7 @@
 mod apply;
 mod check;
 mod demo;
+mod doctor;
 mod look;
 mod ports;
 mod run;
@@ -57,6 +58,8 @@ enum Command {
     Consume(kafka_cli::ConsumeArgs),
     /// Consumer groups and how far behind they are
     Groups(kafka_cli::GroupsArgs),
+    /// Look at a data directory: what is in it, and whether all of it can be read back
+    Doctor(doctor::DoctorArgs),
     /// Print the JSON Schema of the pipeline file, for editors
     Schema,
     /// Print a completion script for a shell
@@ -101,6 +104,7 @@ fn dispatch(command: Command, output: Output) -> Result<ExitCode, Failure> {
         Command::Produce(args) => return kafka_cli::produce(args, output),
         Command::Consume(args) => return kafka_cli::consume(args, output),
         Command::Groups(args) => return kafka_cli::groups(args, output),
+        Command::Doctor(args) => return doctor::doctor(args, output),
         Command::Schema => output::line(yeoul_pipeline::schema_text()),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "yeoul", &mut std::io::stdout());

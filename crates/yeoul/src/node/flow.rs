@@ -1,5 +1,5 @@
 //! The picture of everything that moves: topics and components as nodes, what passes between
-//! them as edges, rates from samples of the last two seconds.
+//! them as edges, rates from samples of the last five seconds.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -9,8 +9,9 @@ use serde_json::Value;
 use yeoul_base::{Fates, Store, TopicInfo};
 use yeoul_web::dto::{Flow, FlowEdge, FlowNode, NodeKind};
 
-/// Rates look back this far.
-const WINDOW: Duration = Duration::from_secs(2);
+/// Rates look back this far: long enough that a source which reports every few seconds does not
+/// seem to stop in between.
+const WINDOW: Duration = Duration::from_secs(5);
 /// Samples closer together than this are not kept.
 const SAMPLE_EVERY: Duration = Duration::from_millis(200);
 
@@ -48,10 +49,12 @@ impl ComponentView {
     }
 }
 
-/// Remembers counts for two seconds, by name.
+/// Remembers counts for five seconds, by name.
 #[derive(Debug, Default)]
 pub(crate) struct Sampler {
     samples: Mutex<HashMap<String, VecDeque<(Duration, u64)>>>,
+    /// When a count was last seen to move, in milliseconds since 1970.
+    moved: Mutex<HashMap<String, (u64, Option<i64>)>>,
 }
 
 impl Sampler {
@@ -72,6 +75,17 @@ impl Sampler {
         let Some((since, then)) = ring.front() else { return 0.0 };
         let seconds = now.saturating_sub(*since).as_secs_f64();
         if seconds <= 0.0 { 0.0 } else { total.saturating_sub(*then) as f64 / seconds }
+    }
+
+    /// When the count last moved while somebody looked; `None` while it has not.
+    fn moved(&self, name: &str, total: u64, at_ms: i64) -> Option<i64> {
+        let mut moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+        let (seen, when) = moved.entry(name.to_owned()).or_insert((total, None));
+        if *seen != total {
+            *seen = total;
+            *when = Some(at_ms);
+        }
+        *when
     }
 }
 
@@ -94,6 +108,8 @@ pub(crate) fn draw(
     for node in &mut nodes {
         node.rate_in = sampler.rate(&format!("{} in", node.id), node.in_total, now);
         node.rate_out = sampler.rate(&format!("{} out", node.id), node.out_total, now);
+        let moved = sampler.moved(&node.id, node.in_total, at_ms);
+        node.last_ms = node.last_ms.or(moved);
     }
     let mut edges = edges_of(components, &nodes);
     for edge in &mut edges {
@@ -154,15 +170,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_is_taken_over_the_last_two_seconds() {
+    fn a_rate_is_taken_over_the_last_seconds() {
         let sampler = Sampler::default();
         let at = Duration::from_millis;
         assert_eq!(sampler.rate("a", 0, at(0)), 0.0);
         assert_eq!(sampler.rate("a", 500, at(500)), 1_000.0);
         assert_eq!(sampler.rate("a", 1_000, at(1_000)), 1_000.0);
-        for step in 3..=20 {
+        for step in 3..=40 {
             sampler.rate("a", 1_000, at(step * 500));
         }
-        assert_eq!(sampler.rate("a", 1_000, at(10_200)), 0.0);
+        assert_eq!(sampler.rate("a", 1_000, at(20_200)), 0.0);
+    }
+
+    #[test]
+    fn the_last_movement_is_remembered() {
+        let sampler = Sampler::default();
+        assert_eq!(sampler.moved("a", 5, 1_000), None);
+        assert_eq!(sampler.moved("a", 6, 2_000), Some(2_000));
+        assert_eq!(sampler.moved("a", 6, 3_000), Some(2_000));
     }
 }
