@@ -43,6 +43,9 @@ struct Examples;
 
 /// Films come at this pace, one line each.
 const FILM_EVERY: Duration = Duration::from_millis(50);
+/// So many of the films to come have a country.
+const FILMS_TO_COME: u64 = 50_000;
+const COUNTRIES: [&str; 6] = ["한국", "일본", "프랑스", "미국", "독일", "폴란드"];
 
 pub(crate) async fn demo(args: DemoArgs) -> Result<ExitCode, Failure> {
     let name = match args.demo {
@@ -52,7 +55,11 @@ pub(crate) async fn demo(args: DemoArgs) -> Result<ExitCode, Failure> {
     let root =
         args.serve.data_dir.clone().unwrap_or_else(|| format!("yeoul-data-demo-{name}").into());
     let example = root.join("example");
+    let fresh = !example.exists();
     unpack(name, &example)?;
+    if fresh && args.demo == Demo::Movies {
+        add_countries(&example)?;
+    }
     let http = args.serve.http.as_deref().unwrap_or("127.0.0.1:8888");
     let kafka = match args.serve.kafka.as_slice() {
         [] => vec!["127.0.0.1:9092".to_owned()],
@@ -86,6 +93,21 @@ fn unpack(name: &str, to: &Path) -> Result<(), Failure> {
         }
         fs::write(&target, file.data)?;
     }
+    Ok(())
+}
+
+/// The example's countries end with its films: those to come get one, too.
+fn add_countries(example: &Path) -> Result<(), Failure> {
+    let mut rows = String::new();
+    let films = fs::read_to_string(example.join("data/movies.tsv"))?.lines().count() as u64;
+    for (film, country) in (films..films + FILMS_TO_COME).zip(COUNTRIES.iter().cycle()) {
+        let line = yeoul_connect::movies::line(film, 1);
+        if let Some(movie) = line.split('\t').nth(1) {
+            rows.push_str(&format!("{movie},{country}\n"));
+        }
+    }
+    let file = OpenOptions::new().append(true).open(example.join("data/countries.csv"));
+    file?.write_all(rows.as_bytes())?;
     Ok(())
 }
 
