@@ -34,10 +34,25 @@ use crate::parse::{self, TextLimits};
 use crate::provider::SEGMENTS_URL;
 use crate::run::{self, QueryOutput, QueryStream};
 
+/// Twice what the deepest plan within [`TextLimits`] was seen to need in a debug build; only what
+/// is touched takes memory.
+const STACK_BYTES: usize = 16 << 20;
+
+/// A runtime for queries: planning and expressions recurse deeper than usual stacks allow.
+pub fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.max(1))
+        .thread_name("yeoul-sql")
+        .thread_stack_size(STACK_BYTES)
+        .enable_time()
+        .build()
+}
+
 /// What an engine may use.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
-    /// Where queries run: a runtime of its own, so that they never hold up other work.
+    /// Where queries run: a runtime of its own, so that they never hold up other work, made by
+    /// [`runtime`], so that its stacks suffice.
     pub runtime: Handle,
     /// All running queries together.
     pub memory_bytes: usize,

@@ -19,7 +19,7 @@ mod run;
 mod topic;
 
 pub use catalog::Catalog;
-pub use engine::{Checked, Engine, EngineOptions, QueryOptions};
+pub use engine::{Checked, Engine, EngineOptions, QueryOptions, runtime};
 pub use error::{ErrorKind, SqlError};
 pub use info::sql_type;
 pub use live::{LiveAnswer, Subscription};

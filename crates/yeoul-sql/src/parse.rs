@@ -7,7 +7,9 @@ use std::ops::ControlFlow;
 
 use datafusion::common::format::ExplainStatementOptions;
 use datafusion::sql::parser::{DFParserBuilder, ExplainStatement, Statement as DfStatement};
-use datafusion::sql::sqlparser::ast::{Expr, Query, Statement, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Query, Select, Statement, TableFactor, Visit, Visitor,
+};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
@@ -19,16 +21,23 @@ pub struct TextLimits {
     pub bytes: usize,
     /// Expressions and sub-queries.
     pub nodes: usize,
-    /// Of expressions and sub-queries within each other; `a + b + c …` nests once per operator.
+    /// Of expressions within each other; `a + b + c …` nests once per operator, and a sub-query
+    /// counts as eight expressions: its planning takes that much more of the stack.
     pub depth: usize,
+    /// SELECTs, set operations between them included.
+    pub selects: usize,
+    /// Tables, sub-queries and functions in FROM: the planner's work grows faster than they do.
+    pub inputs: usize,
 }
 
 impl Default for TextLimits {
     fn default() -> Self {
-        Self { bytes: 256 << 10, nodes: 2_000, depth: 400 }
+        Self { bytes: 256 << 10, nodes: 2_000, depth: 200, selects: 100, inputs: 50 }
     }
 }
 
+/// A sub-query, in expressions.
+const QUERY_WEIGHT: usize = 8;
 /// Parsing and dropping a tree of the largest text goes this deep at most.
 const PARSER_STACK_BYTES: usize = 64 << 20;
 /// The parser counts its own recursion, several levels for each parenthesis.
@@ -107,7 +116,7 @@ fn parse_checked(sql: &str, limits: TextLimits) -> Result<Parsed, SqlError> {
         }
         (None, _) => return Err(SqlError::new(ErrorKind::Invalid, "the query is empty")),
     };
-    let mut size = Size { limits, nodes: 0, depth: 0 };
+    let mut size = Size { limits, nodes: 0, depth: 0, selects: 0, inputs: 0 };
     match parsed.query.visit(&mut size) {
         ControlFlow::Continue(()) => Ok(parsed),
         ControlFlow::Break(error) => Err(error),
@@ -145,33 +154,34 @@ struct Size {
     limits: TextLimits,
     nodes: usize,
     depth: usize,
+    selects: usize,
+    inputs: usize,
 }
 
 impl Size {
-    fn enter(&mut self) -> ControlFlow<SqlError> {
+    fn enter(&mut self, weight: usize) -> ControlFlow<SqlError> {
         self.nodes += 1;
-        self.depth += 1;
-        if self.nodes > self.limits.nodes {
-            return ControlFlow::Break(too_large(
-                "the query has too many parts".into(),
-                self.limits.nodes,
-            ));
-        }
+        self.depth += weight;
         if self.depth > self.limits.depth {
-            return ControlFlow::Break(too_large(
-                "the query is nested too deep".into(),
-                self.limits.depth,
-            ));
+            let text = "the query is nested too deep".to_owned();
+            return ControlFlow::Break(too_large(text, self.limits.depth));
         }
-        ControlFlow::Continue(())
+        at_most("expressions", self.nodes, self.limits.nodes)
     }
+}
+
+fn at_most(what: &str, count: usize, limit: usize) -> ControlFlow<SqlError> {
+    if count > limit {
+        return ControlFlow::Break(too_large(format!("the query has too many {what}"), limit));
+    }
+    ControlFlow::Continue(())
 }
 
 impl Visitor for Size {
     type Break = SqlError;
 
     fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<SqlError> {
-        self.enter()
+        self.enter(1)
     }
 
     fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<SqlError> {
@@ -179,12 +189,22 @@ impl Visitor for Size {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_select(&mut self, _: &Select) -> ControlFlow<SqlError> {
+        self.selects += 1;
+        at_most("SELECTs", self.selects, self.limits.selects)
+    }
+
+    fn pre_visit_table_factor(&mut self, _: &TableFactor) -> ControlFlow<SqlError> {
+        self.inputs += 1;
+        at_most("inputs", self.inputs, self.limits.inputs)
+    }
+
     fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<SqlError> {
-        self.enter()
+        self.enter(QUERY_WEIGHT)
     }
 
     fn post_visit_query(&mut self, _: &Query) -> ControlFlow<SqlError> {
-        self.depth -= 1;
+        self.depth -= QUERY_WEIGHT;
         ControlFlow::Continue(())
     }
 }
@@ -225,6 +245,10 @@ mod tests {
         assert!(kind(&parentheses).is_err());
         let queries = format!("SELECT {}1{}", "(SELECT ".repeat(2_000), ")".repeat(2_000));
         assert!(kind(&queries).is_err());
+        let unions = format!("SELECT 1{}", " UNION SELECT 1".repeat(150));
+        assert_eq!(kind(&unions), Err(ErrorKind::TooLarge));
+        let joins = format!("SELECT 1 FROM a{}", ", a".repeat(60));
+        assert_eq!(kind(&joins), Err(ErrorKind::TooLarge));
         let long = format!("SELECT '{}'", "x".repeat(300_000));
         assert_eq!(kind(&long), Err(ErrorKind::TooLarge));
     }

@@ -113,3 +113,32 @@ fn a_query_sees_one_state_of_a_table() {
         assert_eq!(seen, 120);
     });
 }
+
+/// The planner recurses; that must not end the process by the end of a stack.
+#[test]
+fn texts_just_within_the_limits_are_planned_or_refused() {
+    let runtime = runtime();
+    let world = World::new(runtime.handle());
+    let table = r#" FROM "bike-station""#;
+    let names: Vec<String> = (0..1_900).map(|index| format!("'s{index}'")).collect();
+    let cases = [
+        format!("SELECT n{}{table}", "+1".repeat(190)),
+        format!("SELECT n{table} WHERE n = 0{}", " OR n = 1".repeat(190)),
+        format!("SELECT n{table} WHERE stationName IN ({})", names.join(",")),
+        format!("SELECT {}n{}{table}", "(".repeat(90), ")".repeat(90)),
+        format!("SELECT {}n{}{table}", "abs(".repeat(40), ")".repeat(40)),
+        format!("SELECT {}n{}{table}", "CASE WHEN n > 1 THEN ".repeat(40), " END".repeat(40)),
+        format!("{}SELECT n{table}{}", "SELECT * FROM (".repeat(23), ") AS q".repeat(23)),
+        format!("SELECT n{table}{}", format!(" UNION ALL SELECT n{table}").repeat(45)),
+        format!("SELECT {}1{table}", "NOT ".repeat(100)),
+        format!("SELECT {}1{table}", "- ".repeat(100)),
+        format!("SELECT n{}{table}", "::BIGINT".repeat(190)),
+        format!("SELECT n{table} WHERE {}n = 1{}", "NOT (".repeat(80), ")".repeat(80)),
+    ];
+    for sql in cases {
+        match runtime.block_on(world.engine.query(&sql, &QueryOptions::default())) {
+            Ok(_) => {}
+            Err(error) => assert_ne!(error.kind, ErrorKind::Internal, "{sql}\n{error}"),
+        }
+    }
+}

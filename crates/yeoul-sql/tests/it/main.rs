@@ -125,5 +125,5 @@ impl World {
 }
 
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    yeoul_sql::runtime(2).unwrap()
 }
