@@ -26,3 +26,5 @@ pub use live::{LiveAnswer, Subscription};
 pub use names::Unnamed;
 pub use parse::TextLimits;
 pub use run::{QueryOutput, QueryStream};
+/// What [`Catalog::put_table`] takes.
+pub use yeoul_table as table;

@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 use yeoul_base::{Fates, ManualClock, MemStore, PartId, RealDisk};
 use yeoul_druid::router;
+use yeoul_sql::table::{Rows, Table, TableSpec, time_field};
 use yeoul_sql::{Catalog, Engine, EngineOptions};
-use yeoul_table::{Rows, Table, TableSpec, time_field};
 
 /// Two rows of which one holds what some clients cannot read when it is written carelessly.
 fn world() -> (Router, tempfile::TempDir) {
