@@ -30,6 +30,7 @@ use flow::{ComponentView, Sampler};
 
 /// Rates are sampled this often, so that the first look at a node already shows them.
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
+const QUERY_THREADS: usize = 2;
 /// What all queries together may hold when nothing else is said.
 const QUERY_BYTES_DEFAULT: usize = 256 << 20;
 
@@ -140,13 +141,7 @@ impl Node {
             output::remark(format!("recovery put what it could not use into {dir}/{file}"));
         }
         let store: Arc<dyn Store> = Arc::new(log.clone());
-        let queries = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("yeoul-query")
-            // Deep expressions are walked by recursion; the guard against it counts on room.
-            .thread_stack_size(8 << 20)
-            .enable_all()
-            .build()?;
+        let queries = yeoul_sql::runtime(QUERY_THREADS)?;
         let mut engine = EngineOptions::new(queries.handle().clone());
         engine.memory_bytes = options.memory_bytes.unwrap_or(QUERY_BYTES_DEFAULT);
         let engine = Engine::new(Arc::new(Catalog::new(Arc::clone(&store))), engine)?;
