@@ -1,6 +1,6 @@
 //! `cargo metadata`, read into the few things the checks ask: who our crates are, what they
-//! depend on directly, and everything below a crate. Edges of every kind count (normal, build,
-//! dev) for our own crates, because a test that needs a heavy crate makes that crate heavy too.
+//! depend on directly, and everything below a crate. A test may stand on a crate that its own may
+//! not depend on, but not on a heavy one: building the tests of a light crate must stay quick.
 
 use std::collections::{BTreeMap, BTreeSet};
 
