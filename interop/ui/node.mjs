@@ -52,7 +52,7 @@ export async function startNode(binary, demo) {
 }
 
 async function stop(child) {
-  if (child.exitCode !== null) return;
+  if (child.exitCode !== null || child.signalCode !== null) return;
   const gone = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGTERM');
   const hard = setTimeout(() => child.kill('SIGKILL'), 5_000);
