@@ -27,6 +27,9 @@ interface SqlPanelProps {
   readonly atOnce?: boolean;
 }
 
+/** Tenths only where they mean something. */
+const rounded = (ms: number): number => (ms < 10 ? Math.round(ms * 10) / 10 : Math.round(ms));
+
 interface Answer {
   readonly result: SqlResult | null;
   readonly error: Error | null;
@@ -100,7 +103,7 @@ export function SqlPanel({ text, change, ran, lines, resultHeight, before, edito
         <span className={css['note']}>{liveSql === null ? t('sql.keys') : t('sql.live.on')}</span>
         {shown.result && !shown.error ? (
           <span className={css['sum']} role="status" data-rows={shown.result.rows.length}>
-            {t('unit.rows', { n: shown.result.rows.length })} · {t('sql.elapsed', { ms: f.value(shown.result.elapsed_ms) })}
+            {t('unit.rows', { n: shown.result.rows.length })} · {t('sql.elapsed', { ms: f.value(rounded(shown.result.elapsed_ms)) })}
             {shown.result.truncated ? ` · ${t('sql.truncated')}` : ''}
             <CopyButton bare text={toCsv(shown.result)} label={t('sql.copyCsv')} />
           </span>

@@ -93,10 +93,10 @@ function Ask({ table }: { readonly table: Table }) {
   return <SqlPanel text={text} change={setText} lines={6} resultHeight={260} atOnce />;
 }
 
-/** A question that any table answers: its rows by the first text column, else their number. */
+/** A question that any table answers: its rows by its last text column (ids come first, what was joined last), else their number. */
 function firstQuestion(table: Table): string {
   const name = quoteName(table.name);
-  const group = table.columns.find((c) => c.type === 'string');
+  const group = table.columns.findLast((c) => c.type === 'string');
   if (!group) return `SELECT COUNT(*) AS "rows"\nFROM ${name}`;
   return `SELECT ${quoteName(group.name)}, COUNT(*) AS "rows"\nFROM ${name}\nGROUP BY 1\nORDER BY 2 DESC\nLIMIT 25`;
 }
