@@ -2,7 +2,7 @@
 //! are slots used again and files removed, and only those that neither of the two newest
 //! snapshots needs.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const KEPT: usize = 2;
 pub(crate) struct CheckpointJob {
     disk: Arc<dyn Disk>,
     snapshot: Snapshot,
-    dirty: HashMap<(PartId, Offset), Arc<LogSegment>>,
+    dirty: BTreeMap<(PartId, Offset), Arc<LogSegment>>,
     dirty_dirs: Vec<PartId>,
 }
 
@@ -97,7 +97,7 @@ impl Core {
             disk: Arc::clone(&self.disk),
             snapshot,
             dirty: std::mem::take(&mut self.dirty),
-            dirty_dirs: self.dirty_dirs.drain().collect(),
+            dirty_dirs: std::mem::take(&mut self.dirty_dirs).into_iter().collect(),
         })
     }
 

@@ -5,7 +5,7 @@
 //! Invariants: a group is synced before the next is written; nothing is published or answered
 //! before the sync that covers it; after a failed write or sync nothing is written any more.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -47,9 +47,9 @@ pub(crate) struct Core {
     /// Log segments nothing refers to any more but perhaps a snapshot.
     pub(crate) doomed: Vec<(PartId, Offset)>,
     /// Log segments with bytes that are not synced.
-    pub(crate) dirty: HashMap<(PartId, Offset), Arc<LogSegment>>,
+    pub(crate) dirty: BTreeMap<(PartId, Offset), Arc<LogSegment>>,
     /// Folders with entries that are not synced.
-    pub(crate) dirty_dirs: HashSet<PartId>,
+    pub(crate) dirty_dirs: BTreeSet<PartId>,
     pub(crate) since_checkpoint: u64,
     pub(crate) checkpointing: bool,
     /// A slot is being made in the background.
@@ -274,7 +274,7 @@ impl Core {
 
     fn publish(&mut self, buffer: Bytes, frames: Vec<Framed>) {
         let commits = frames.len() as u64;
-        let mut touched = HashSet::new();
+        let mut touched = BTreeSet::new();
         let mut topics_changed = false;
         let written = buffer.len();
         let mut waiting = Vec::new();

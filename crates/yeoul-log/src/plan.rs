@@ -1,7 +1,7 @@
 //! From a request to a frame: everything that can refuse a commit happens here, against the
 //! writer's own state and without changing it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use yeoul_base::{
@@ -200,8 +200,8 @@ impl Planner<'_> {
 /// What the appends before the one at hand have changed within the same commit.
 #[derive(Default)]
 struct Overlay {
-    next: HashMap<PartId, Offset>,
-    producers: HashMap<(PartId, i64), Producer>,
+    next: BTreeMap<PartId, Offset>,
+    producers: BTreeMap<(PartId, i64), Producer>,
 }
 
 fn changed((facts, topic): Changed) -> Plan {

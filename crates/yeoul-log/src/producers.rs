@@ -1,7 +1,7 @@
 //! Idempotent producers: for each of a partition's producers the last five batches, so that a
 //! batch sent again is answered with the offsets of the first time, and a gap is noticed.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use yeoul_base::{Offset, StoreError};
 
@@ -32,7 +32,7 @@ pub(crate) struct Producer {
 }
 
 /// A partition's producers by id.
-pub(crate) type Producers = HashMap<i64, Producer>;
+pub(crate) type Producers = BTreeMap<i64, Producer>;
 
 /// What is to be done with a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! lengths and the commit log is replayed; then all of it is made durable again before anybody
 //! may see it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -242,7 +242,7 @@ fn state(
     let mut state = State { sequence: snapshot.sequence, ..State::empty() };
     state.facts = snapshot.facts.clone();
     let mut all = Topics::default();
-    let mut configs = HashMap::new();
+    let mut configs = BTreeMap::new();
     for (key, value) in state.facts.iter().filter(|(key, _)| key.kind == FactKind::Topic) {
         let name = String::from_utf8_lossy(&key.key);
         let topic = topics::decode(&name, value)
@@ -301,8 +301,8 @@ fn core(
         synced: begin.snapshot.sequence,
         kept: vec![begin.snapshot.kept(begin.bytes)],
         doomed: Vec::new(),
-        dirty: HashMap::new(),
-        dirty_dirs: HashSet::new(),
+        dirty: BTreeMap::new(),
+        dirty_dirs: BTreeSet::new(),
         since_checkpoint: 0,
         checkpointing: false,
         making_slot: false,
@@ -392,7 +392,7 @@ fn finish(core: &mut Core, recovered: &mut Recovered) -> Result<(), LogError> {
 fn collect_unknown(core: &mut Core) -> Result<u64, LogError> {
     let disk = Arc::clone(&core.disk);
     let list = |dir: &Path| disk.list(dir).map_err(|e| LogError::io(dir, e));
-    let mut live = HashSet::new();
+    let mut live = BTreeSet::new();
     for lane in core.state.lanes.values() {
         live.extend(lane.part.segments().iter().map(|segment| (lane.part.id, segment.base)));
     }

@@ -1,7 +1,7 @@
 //! Snapshots: all facts and what is known of every partition, at one sequence. Written beside,
 //! synced, renamed, and the folder synced; two are kept. Bytes: `docs/formats/log.md`.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -56,7 +56,7 @@ pub(crate) struct Kept {
     pub(crate) name: String,
     pub(crate) sequence: u64,
     pub(crate) bytes: u64,
-    pub(crate) files: HashSet<(PartId, Offset)>,
+    pub(crate) files: BTreeSet<(PartId, Offset)>,
 }
 
 impl Snapshot {

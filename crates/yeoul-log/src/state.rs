@@ -2,7 +2,7 @@
 //! partitions. The writer applies a frame before it is durable, recovery while replaying; both
 //! through [`State::apply`], so that a restart cannot come to another answer.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rpds::HashTrieMapSync;
@@ -36,7 +36,7 @@ pub(crate) struct State {
     pub(crate) facts: Facts,
     pub(crate) topics: Arc<Topics>,
     pub(crate) parts: PartMap,
-    pub(crate) lanes: HashMap<PartId, Lane>,
+    pub(crate) lanes: BTreeMap<PartId, Lane>,
 }
 
 /// What readers must be told once the frame is durable.
@@ -54,7 +54,7 @@ impl State {
             facts: Facts::new_sync(),
             topics: Arc::default(),
             parts: PartMap::new_sync(),
-            lanes: HashMap::new(),
+            lanes: BTreeMap::new(),
         }
     }
 

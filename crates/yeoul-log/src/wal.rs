@@ -1,7 +1,7 @@
 //! Reading the commit log back: which groups lie in which slots, which of them continue a
 //! snapshot, where that ends, and whether the end is a torn tail or damage.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -216,7 +216,7 @@ impl Wal {
 
     /// Syncs the slots that commits were read from.
     pub(crate) fn sync_replayed(&self) -> Result<(), LogError> {
-        let numbers: HashSet<_> = self.replay.iter().map(|(found, _)| found.header.slot).collect();
+        let numbers: BTreeSet<_> = self.replay.iter().map(|(found, _)| found.header.slot).collect();
         for FoundSlot { slot } in &self.slots {
             if numbers.contains(&slot.number) {
                 let path = paths::slot(slot.number);

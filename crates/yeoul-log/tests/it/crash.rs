@@ -234,7 +234,10 @@ fn crash_at_random(disk: &SimDisk, rand: &SeededRand) -> Image {
 fn nothing_acked_is_lost_or_changed_by_any_crash() {
     let mut seen = Seen::default();
     let mut counts = Counts::new();
-    for seed in 0..WORKLOADS {
+    // Other seeds than those of every run: for a longer search.
+    let first: u64 =
+        std::env::var("YEOUL_CRASH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    for seed in first..first + WORKLOADS {
         let mut workload = Workload::by_seed(seed);
         workload.run().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         crash(&workload, seed, IMAGES_PER_WORKLOAD, &mut seen)
