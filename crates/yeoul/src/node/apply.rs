@@ -46,8 +46,9 @@ impl Node {
         pipelines.retain(|kept| !given.iter().any(|given| given.name == kept.name));
         pipelines.extend(given);
         for pipeline in &mut pipelines {
-            // As `apply` sends it, so that the same folder is not taken for another.
-            pipeline.base_dir = std::path::absolute(&pipeline.base_dir)?;
+            // As `apply` sends it, so that the same folder is not taken for another. A bare file
+            // name has the empty path for its folder.
+            pipeline.base_dir = std::path::absolute(Path::new(".").join(&pipeline.base_dir))?;
         }
         yeoul_pipeline::check(&pipelines).map_err(|report| crate::cli::drawn(&report))?;
         let mut graph = self.graph();

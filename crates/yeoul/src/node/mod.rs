@@ -101,6 +101,17 @@ impl std::fmt::Debug for Node {
     }
 }
 
+impl Drop for Node {
+    /// A runtime that is dropped on another runtime's thread panics unless told not to wait. A
+    /// start that fails ends here, and its reason must be what is read.
+    fn drop(&mut self) {
+        let queries = self.queries.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(queries) = queries {
+            queries.shutdown_background();
+        }
+    }
+}
+
 /// The tasks that serve; waited for at the end.
 pub(crate) struct Faces {
     tasks: Vec<JoinHandle<()>>,
