@@ -228,7 +228,11 @@ impl Node {
         for pipeline in pipelines {
             for source in &pipeline.sources {
                 if let Some(id) = wanted("source", &source.name) {
-                    graph.components.insert(id, self.start_source(pipeline, source)?);
+                    let started = self.start_source(pipeline, source).map_err(|mut failure| {
+                        failure.message = format!("{id}: {}", failure.message);
+                        failure
+                    })?;
+                    graph.components.insert(id, started);
                 }
             }
         }
