@@ -14,7 +14,7 @@ use bytes::Bytes;
 use yeoul_base::{Clock, Disk, Offset, PartId, Rand, StoreError};
 
 use crate::batch::{self, BatchHeader};
-use crate::frame;
+use crate::frame::{self, Seal};
 use crate::group::{self, GroupHeader, padded};
 use crate::options::LogOptions;
 use crate::part::TailBatch;
@@ -212,7 +212,12 @@ impl Core {
     fn add(&mut self, group: &mut Group, plan: Plan) -> Result<Answer, &'static str> {
         let Plan { frame, headers, mut answer } = plan;
         let epoch = self.leader_epoch();
-        let ranges = frame::encode(&frame, &mut group.buffer, |index, copy| {
+        let seal = Seal {
+            salt: self.salt,
+            incarnation: self.shared.incarnation,
+            sequence: self.state.sequence + 1,
+        };
+        let ranges = frame::encode(&frame, seal, &mut group.buffer, |index, copy| {
             if let Some(header) = headers.get(index) {
                 batch::place(copy, header.base_offset, epoch);
             }

@@ -1,5 +1,5 @@
 //! Frames: one commit as bytes. A frame is there whole or not at all; its checksum covers all of
-//! it. Bytes: `docs/formats/log.md`.
+//! it and its place in the order of commits. Bytes: `docs/formats/log.md`.
 
 use std::ops::Range;
 
@@ -11,6 +11,28 @@ use crate::group::u32_at;
 
 /// Length and checksum before the payload.
 pub(crate) const PREFIX_BYTES: usize = 8;
+
+/// What a frame's checksum begins with. Slots are used again: where only the header of a group
+/// reached the disk, whole frames of the slot's last use may follow it at the very same places.
+/// They are of another sequence or incarnation, and so they are torn like anything else.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seal {
+    /// The data directory's own random number.
+    pub(crate) salt: u64,
+    pub(crate) incarnation: u64,
+    /// The commit's own; never given twice within an incarnation.
+    pub(crate) sequence: u64,
+}
+
+impl Seal {
+    fn checksum(self, len: u32, payload: &[u8]) -> u32 {
+        let start = [self.salt, self.incarnation, self.sequence]
+            .iter()
+            .fold(0, |crc, field| crc32c::crc32c_append(crc, &field.to_le_bytes()));
+        // The length is covered too: a checksum over nothing must not fit a length of nothing.
+        crc32c::crc32c_append(crc32c::crc32c_append(start, &len.to_le_bytes()), payload)
+    }
+}
 
 /// What a frame changes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -46,6 +68,7 @@ pub(crate) fn encoded_bytes(frame: &Frame) -> usize {
 /// that the caller can give them their offsets before the checksum is made.
 pub(crate) fn encode(
     frame: &Frame,
+    seal: Seal,
     out: &mut Vec<u8>,
     mut place: impl FnMut(usize, &mut [u8]),
 ) -> Vec<Range<usize>> {
@@ -79,15 +102,14 @@ pub(crate) fn encode(
         out.extend_from_slice(&part.0.to_le_bytes());
         out.extend_from_slice(&start.to_le_bytes());
     }
-    seal(out, from);
+    close(seal, out, from);
     ranges
 }
 
-fn seal(out: &mut [u8], from: usize) {
+fn close(seal: Seal, out: &mut [u8], from: usize) {
     let payload = out.get(from + PREFIX_BYTES..).unwrap_or_default();
     let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    // The length is covered too: a checksum over nothing must not fit a length of nothing.
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&len.to_le_bytes()), payload);
+    let crc = seal.checksum(len, payload);
     if let Some(prefix) = out.get_mut(from..from + PREFIX_BYTES) {
         prefix[..4].copy_from_slice(&len.to_le_bytes());
         prefix[4..].copy_from_slice(&crc.to_le_bytes());
@@ -100,13 +122,12 @@ fn put_u32(out: &mut Vec<u8>, value: usize) {
 }
 
 /// Reads the frame at the start of `body` and cuts it off. Batches are slices of `body`.
-pub(crate) fn decode(body: &mut Bytes) -> Result<Frame, FrameError> {
+pub(crate) fn decode(body: &mut Bytes, seal: Seal) -> Result<Frame, FrameError> {
     let len = u32_at(body, 0).ok_or(FrameError::Torn)?;
     let stored = u32_at(body, 4).ok_or(FrameError::Torn)?;
     let end = PREFIX_BYTES.saturating_add(len as usize);
     let payload = body.get(PREFIX_BYTES..end).ok_or(FrameError::Torn)?;
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&len.to_le_bytes()), payload);
-    if crc != stored {
+    if seal.checksum(len, payload) != stored {
         return Err(FrameError::Torn);
     }
     let frame = parse(body.slice(PREFIX_BYTES..end))?;
@@ -173,6 +194,8 @@ fn take_run(rest: &mut Bytes) -> Result<Bytes, FrameError> {
 mod tests {
     use super::*;
 
+    const SEAL: Seal = Seal { salt: 1, incarnation: 2, sequence: 3 };
+
     fn sample() -> Frame {
         Frame {
             appends: vec![(PartId(3), Bytes::from_static(b"batch"))],
@@ -187,7 +210,7 @@ mod tests {
     #[test]
     fn golden_bytes_of_a_frame() {
         let mut out = Vec::new();
-        let ranges = encode(&sample(), &mut out, |index, batch| {
+        let ranges = encode(&sample(), SEAL, &mut out, |index, batch| {
             assert_eq!(index, 0);
             batch[0] = b'B';
         });
@@ -196,7 +219,7 @@ mod tests {
         let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
         let golden = concat!(
             "38000000",
-            "414291b0",
+            "941e34fa",
             "01000000",
             "03000000",
             "05000000",
@@ -219,23 +242,38 @@ mod tests {
         let mut body = Bytes::from(out);
         let mut expected = sample();
         expected.appends[0].1 = Bytes::from_static(b"Batch");
-        assert_eq!(decode(&mut body), Ok(expected));
+        assert_eq!(decode(&mut body, SEAL), Ok(expected));
         assert!(body.is_empty());
     }
 
     #[test]
     fn every_cut_and_flip_is_torn() {
         let mut out = Vec::new();
-        encode(&sample(), &mut out, |_, _| {});
+        encode(&sample(), SEAL, &mut out, |_, _| {});
         for cut in 0..out.len() {
             let mut body = Bytes::copy_from_slice(&out[..cut]);
-            assert_eq!(decode(&mut body), Err(FrameError::Torn), "cut at {cut}");
+            assert_eq!(decode(&mut body, SEAL), Err(FrameError::Torn), "cut at {cut}");
         }
         for bit in 0..out.len() * 8 {
             let mut flipped = out.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(decode(&mut Bytes::from(flipped)).is_err(), "bit {bit}");
+            assert!(decode(&mut Bytes::from(flipped), SEAL).is_err(), "bit {bit}");
         }
-        assert!(decode(&mut Bytes::from_static(&[0; 64])).is_err(), "zeros are no frame");
+        assert!(decode(&mut Bytes::from_static(&[0; 64]), SEAL).is_err(), "zeros are no frame");
+    }
+
+    #[test]
+    fn a_whole_frame_of_the_slots_last_use_is_torn() {
+        let mut out = Vec::new();
+        encode(&sample(), SEAL, &mut out, |_, _| {});
+        let others = [
+            Seal { sequence: 4, ..SEAL },
+            Seal { incarnation: 3, ..SEAL },
+            Seal { salt: 2, ..SEAL },
+        ];
+        for other in others {
+            let mut body = Bytes::copy_from_slice(&out);
+            assert_eq!(decode(&mut body, other), Err(FrameError::Torn), "{other:?}");
+        }
     }
 }

@@ -5,6 +5,8 @@
 //! to which sequence all was synced when it was written. That is what lets recovery tell old
 //! bytes of a reused slot from new ones, and a torn tail from damage. Bytes: `docs/formats/log.md`.
 
+use crate::frame::Seal;
+
 /// Groups start at multiples of this.
 pub(crate) const ALIGN: u64 = 4096;
 pub(crate) const HEADER_BYTES: usize = 64;
@@ -81,6 +83,12 @@ impl GroupHeader {
     /// Sequence after the last frame.
     pub(crate) fn end_sequence(&self) -> u64 {
         self.first_sequence.saturating_add(u64::from(self.frame_count))
+    }
+
+    /// What the checksum of its frame at `index` begins with.
+    pub(crate) fn seal(&self, salt: u64, index: u32) -> Seal {
+        let sequence = self.first_sequence.saturating_add(u64::from(index));
+        Seal { salt, incarnation: self.incarnation, sequence }
     }
 
     /// Bytes it takes in its slot.

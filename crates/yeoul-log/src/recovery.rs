@@ -313,8 +313,9 @@ fn replay(core: &mut Core, wal: &Wal, recovered: &mut Recovered) -> Result<(), L
     for (found, frames) in &wal.replay {
         let path = paths::slot(found.header.slot);
         let mut body = wal.body(found).map_err(|e| LogError::io(&path, e))?;
-        for _ in 0..*frames {
-            let frame = crate::frame::decode(&mut body).map_err(|error| {
+        for index in 0..*frames {
+            let seal = found.header.seal(core.salt, index);
+            let frame = crate::frame::decode(&mut body, seal).map_err(|error| {
                 LogError::damaged(&path, found.header.position, error.to_string())
             })?;
             replay_frame(core, &frame, &found.header)?;

@@ -125,7 +125,7 @@ impl Wal {
                     break;
                 }
                 let position = header.position + (HEADER_BYTES + whole - body.len()) as u64;
-                match frame::decode(&mut body) {
+                match frame::decode(&mut body, header.seal(snapshot.salt, taken)) {
                     Ok(_) => {}
                     Err(FrameError::Torn) => {
                         self.end_at = (header.slot, position);

@@ -24,16 +24,18 @@ pub(crate) struct Failure {
     pub(crate) hint: Option<String>,
     /// The message is already laid out for people, with its own heading.
     drawn: bool,
+    /// The reader of stdout went away (`| head`): there is nobody to tell, and nothing is wrong.
+    pub(crate) unread: bool,
 }
 
 impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, drawn: false }
+        Self { message: message.into(), hint: None, drawn: false, unread: false }
     }
 
     /// A report that was laid out by whoever found the problems.
     pub(crate) fn drawn(report: String) -> Self {
-        Self { message: report, hint: None, drawn: true }
+        Self { message: report, hint: None, drawn: true, unread: false }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -62,9 +64,11 @@ impl<E: std::error::Error> From<E> for Failure {
 /// Writes a line to stdout; a reader that went away (`| head`) ends the process quietly.
 pub(crate) fn line(text: impl AsRef<str>) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_ref().as_bytes())?;
-    out.write_all(b"\n")?;
-    Ok(())
+    let written = out.write_all(text.as_ref().as_bytes()).and_then(|()| out.write_all(b"\n"));
+    written.map_err(|error| Failure {
+        unread: error.kind() == std::io::ErrorKind::BrokenPipe,
+        ..Failure::from(error)
+    })
 }
 
 /// Writes a remark to stderr, so that stdout stays clean for scripts.

@@ -74,6 +74,7 @@ pub(crate) fn main() -> ExitCode {
     start_logging(&cli.log);
     match dispatch(cli.command, cli.output) {
         Ok(code) => code,
+        Err(failure) if failure.unread => ExitCode::SUCCESS,
         Err(failure) => {
             output::remark(failure.to_string());
             ExitCode::FAILURE
