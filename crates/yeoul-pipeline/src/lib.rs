@@ -24,7 +24,7 @@ mod vars;
 pub use check::check;
 pub use diff::{Change, ChangeKind, diff};
 pub use expect::compare;
-pub use load::{files_of, load, parse_all, read_files};
+pub use load::{files_of, load, parse_all, parse_each, read_files};
 pub use model::{
     ComponentKind, ConfigValue, Granularity, Keep, KeyColumns, LookupFile, LookupSpec, Mode, Named,
     NodeSettings, Pipeline, Retention, SourceSpec, StreamSpec, TableRetention, TableSpec,

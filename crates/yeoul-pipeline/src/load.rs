@@ -9,9 +9,9 @@ use crate::report::{Problem, Report, Source};
 use crate::tree::FILE_BYTES_MAX;
 use crate::vars::Vars;
 
-/// Reads the files of one node and looks at them together. Each is a name and a text; relative
-/// paths in a text start at the folder of its name.
-pub fn parse_all(files: &[(String, String)], vars: &dyn Vars) -> Result<Vec<Pipeline>, Report> {
+/// Reads files one by one: what they name may be in files that are not here. Each is a name and
+/// a text; relative paths in a text start at the folder of its name.
+pub fn parse_each(files: &[(String, String)], vars: &dyn Vars) -> Result<Vec<Pipeline>, Report> {
     let mut pipelines = Vec::with_capacity(files.len());
     let mut problems = Vec::new();
     for (name, text) in files {
@@ -21,9 +21,12 @@ pub fn parse_all(files: &[(String, String)], vars: &dyn Vars) -> Result<Vec<Pipe
         }
     }
     // Names of a file that could not be read would all seem to be missing.
-    if !problems.is_empty() {
-        return Err(Report { problems });
-    }
+    if problems.is_empty() { Ok(pipelines) } else { Err(Report { problems }) }
+}
+
+/// Reads all files of a node, as [`parse_each`] does, and looks at them together.
+pub fn parse_all(files: &[(String, String)], vars: &dyn Vars) -> Result<Vec<Pipeline>, Report> {
+    let pipelines = parse_each(files, vars)?;
     check(&pipelines)?;
     Ok(pipelines)
 }

@@ -21,10 +21,12 @@ pub(crate) struct ApplyArgs {
 }
 
 pub(crate) async fn apply(args: ApplyArgs, output: Output) -> Result<(), Failure> {
-    // A mistake in the file is told here, at its line, before the node is asked.
-    super::check::load(&args.files)?;
-    let mut files = Vec::new();
     let read = yeoul_pipeline::read_files(&args.files).map_err(|report| super::drawn(&report))?;
+    // A mistake in the file is told here, at its line, before the node is asked. Whether all it
+    // names is there only the node can say: it may come from another pipeline's file.
+    yeoul_pipeline::parse_each(&read, &yeoul_pipeline::SystemVars)
+        .map_err(|report| super::drawn(&report))?;
+    let mut files = Vec::new();
     for (name, text) in read {
         // The node resolves relative paths from the file's own folder.
         files.push(json!({ "name": std::path::absolute(&name)?, "text": text }));

@@ -69,6 +69,12 @@ fn prepare(files: &[PathBuf]) -> Result<Checked, Failure> {
     let lookups = plan::lookups(&pipelines, clock);
     let plans = Plans::make(&pipelines, &lookups, None);
     plans.problems(&pipelines).map_err(|report| drawn(&report))?;
+    for source in pipelines.iter().flat_map(|pipeline| &pipeline.sources) {
+        // With such a decoder no node starts, so it is more than a warning.
+        if let Some(Err(error)) = source.spec.decode.as_ref().map(LineDecoder::new) {
+            return Err(Failure::new(format!("source/{}: {error}", source.name)));
+        }
+    }
     Ok(Checked { pipelines, lookups, plans })
 }
 

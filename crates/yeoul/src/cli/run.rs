@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::Args;
 use tokio::net::TcpListener;
 
-use yeoul_pipeline::Pipeline;
+use yeoul_pipeline::{Pipeline, SystemVars};
 
 use super::ports;
 use crate::node::{KafkaListen, Node, NodeOptions};
@@ -51,7 +51,10 @@ pub(crate) struct ServeArgs {
 }
 
 pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
-    let pipelines = super::check::load(&args.files)?;
+    // What they name may be in pipelines that the data directory keeps: the node looks at all.
+    let pipelines = yeoul_pipeline::read_files(&args.files)
+        .and_then(|files| yeoul_pipeline::parse_each(&files, &SystemVars))
+        .map_err(|report| super::drawn(&report))?;
     let from_file = |find: fn(&Pipeline) -> Option<String>| pipelines.iter().find_map(find);
     let http = args.serve.http.clone().or_else(|| from_file(|file| file.node.http.clone()));
     let http = http.unwrap_or_else(|| HTTP_DEFAULT.into());

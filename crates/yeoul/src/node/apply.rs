@@ -114,7 +114,9 @@ impl Node {
         let plans = Plans::make(&new, &lookups, Some(self.store.as_ref()));
         // A query that cannot run is found before anything stops.
         plans.problems(&new).map_err(Refused::Report)?;
-        self.make_topics(&new, &graph.pipelines, &plans)?;
+        if let Err(failure) = self.make_topics(&new, &graph.pipelines, &plans) {
+            return Err(Refused::Other(with_trouble(failure, self.topics_back(graph, &new))));
+        }
         let touched: Vec<_> = changes
             .iter()
             .filter(|change| change.change != ChangeKind::Keep)
@@ -127,16 +129,19 @@ impl Node {
             self.stop_components(graph, &touched);
             graph.lookups = old_lookups;
             let old = graph.pipelines.clone();
-            return Err(Refused::Other(match self.start_components(graph, &old, &touched) {
-                Ok(()) => failure,
-                Err(again) => Failure::new(format!(
-                    "{}; going back failed too: {}",
-                    failure.message, again.message
-                )),
-            }));
+            let back = self.topics_back(graph, &new);
+            let back = back.and_then(|()| self.start_components(graph, &old, &touched));
+            return Err(Refused::Other(with_trouble(failure, back)));
         }
         graph.pipelines = new;
         Ok(changes)
+    }
+
+    /// Gives topics the columns and settings of what runs, after others were not taken. New
+    /// topics stay: they are empty, and a client may have found them already.
+    fn topics_back(&self, graph: &Graph, refused: &[Pipeline]) -> Result<(), Failure> {
+        let plans = Plans::make(&graph.pipelines, &graph.lookups, Some(self.store.as_ref()));
+        self.make_topics(&graph.pipelines, refused, &plans)
     }
 
     /// Topics first: what is written to or read from must be there with the right settings.
@@ -275,7 +280,7 @@ impl Node {
             };
             files.push((file, text));
         }
-        yeoul_pipeline::parse_all(&files, &SystemVars).map_err(|report| crate::cli::drawn(&report))
+        yeoul_pipeline::parse_each(&files, &SystemVars).map_err(|report| crate::cli::drawn(&report))
     }
 }
 
@@ -290,6 +295,14 @@ fn kept_path(name: &str) -> PathBuf {
         }
     }
     Path::new(KEPT_DIR).join(format!("{file}.yaml"))
+}
+
+/// Why a change failed; and why going back failed, too, if it did.
+fn with_trouble(mut failure: Failure, back: Result<(), Failure>) -> Failure {
+    if let Err(again) = back {
+        failure.message = format!("{}; going back failed too: {}", failure.message, again.message);
+    }
+    failure
 }
 
 fn applied(pipeline: &Pipeline, at_ms: i64, kept: bool) -> Applied {

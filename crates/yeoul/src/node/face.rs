@@ -281,9 +281,9 @@ pub(super) fn problems(report: &Report) -> ApiError {
     }
 }
 
-/// The pipelines of a request's files.
+/// The pipelines of a request's files. They are looked at together with those that run.
 pub(super) fn read(request: &ApplyRequest) -> Result<Vec<Pipeline>, ApiError> {
     let files: Vec<_> =
         request.files.iter().map(|file| (file.name.clone(), file.text.clone())).collect();
-    yeoul_pipeline::parse_all(&files, &SystemVars).map_err(|report| problems(&report))
+    yeoul_pipeline::parse_each(&files, &SystemVars).map_err(|report| problems(&report))
 }

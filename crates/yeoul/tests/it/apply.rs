@@ -154,16 +154,18 @@ fn a_failing_apply_changes_nothing() {
     assert_eq!((typo.code, typo.out.as_str()), (1, ""), "{typo:?}");
     assert!(typo.err.contains("shop.yaml:14:") && typo.err.contains("nmae"), "{}", typo.err);
 
-    // Found only when the source starts, while its old self has stopped already.
-    let late = SHOP.replace(
-        "path: [visits.tsv], read_from: beginning }\n    decode: { tsv: {",
-        "path: [visits.tsv], read_from: beginning }\n    decode: { tsv: { encoding: klingon,",
-    );
+    // Found only when the source starts: its old self has stopped and its topic's columns are
+    // written by then.
+    let topic = node.get("/api/v1/topics/visits").json()["schema"].clone();
+    let good = "visits.tsv], read_from: beginning }\n    decode: { tsv: { columns: {";
+    let bad = good.replace("columns: {", "encoding: klingon, columns: { more: double,");
+    let late = SHOP.replace(good, &bad);
     assert_ne!(late, SHOP);
     let late = shop.apply(&node, &late, &[]);
     assert_eq!((late.code, late.out.as_str()), (1, ""), "{late:?}");
-    assert!(late.err.contains("klingon"), "{}", late.err);
+    assert!(late.err.contains("source/visits") && late.err.contains("klingon"), "{}", late.err);
     assert!(late.err.contains("what ran before runs on"), "{}", late.err);
+    assert_eq!(node.get("/api/v1/topics/visits").json()["schema"], topic);
 
     assert_eq!(node.get("/api/v1/pipelines").body, before);
     let now: Vec<_> = ORDERS.iter().map(|name| node.thread(name)).collect();
@@ -208,5 +210,30 @@ fn what_came_over_the_api_survives_a_restart() {
     let node = Node::run(shop.path(), &[]);
     let answer = shop.apply(&node, SHOP, &[]).json();
     assert_eq!(answer["applied"], false, "the same file is no change: {answer}");
+    shop.all_arrived(&node);
+}
+
+#[test]
+fn a_file_may_use_what_another_one_defines() {
+    let shop = Shop::open();
+    let node = Node::run(shop.path(), &["shop.yaml"]);
+    let more = shop.path().join("more.yaml");
+    fs::write(&more, "name: more\ntables:\n  also_sales: { from: buyers }\n").unwrap();
+    let answer = node.ask(&["apply", more.to_str().unwrap(), "--output", "json"]).json();
+    assert!(changes(&answer).contains(&("table/also_sales".to_owned(), "add".to_owned())));
+    fs::write(&more, "name: more\ntables:\n  also_sales: { from: byers }\n").unwrap();
+    let wrong = node.ask(&["apply", more.to_str().unwrap()]);
+    assert!(wrong.code == 1 && wrong.err.contains("more.yaml:3:"), "{wrong:?}");
+    assert!(wrong.err.contains("Did you mean `buyers`?"), "{wrong:?}");
+    let lines = shop.orders.written();
+    wait_for("the second table to fill", || {
+        let rows = node.sql("SELECT count(*) FROM also_sales")?;
+        if rows[0][0].as_u64() >= Some(lines) { Ok(()) } else { Err(format!("{rows:?}")) }
+    });
+    // What was kept is looked at together with the file it needs.
+    node.kill();
+    let node = Node::run(shop.path(), &["shop.yaml"]);
+    let rows = "SELECT count(*) FROM also_sales";
+    wait_for("the second table", || node.sql(rows));
     shop.all_arrived(&node);
 }

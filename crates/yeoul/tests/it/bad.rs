@@ -89,6 +89,7 @@ fn pipeline_files_that_are_wrong() {
     told!("run_start_fails", folder, run("start.yaml"));
     told!("run_missing_file", folder, run("nowhere.yaml"));
     told!("check_typo", folder, refused(folder, &["check", "typo.yaml"], ""));
+    told!("check_start_fails", folder, refused(folder, &["check", "start.yaml"], ""));
     told!("check_unknown_column", folder, refused(folder, &["check", "column.yaml"], ""));
 }
 
