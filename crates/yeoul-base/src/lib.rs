@@ -20,6 +20,6 @@ pub use ids::{Offset, PartId, TopicId};
 pub use rand::{OsRand, Rand, SeededRand};
 pub use store::{
     Append, Appended, Commit, Committed, Done, FactKey, FactKind, Fence, Guard, Isolation,
-    MemStore, NewTopic, PartEnds, Read, Store, StoreError, TopicInfo, Topics, Wake, WatchGuard,
-    Watched,
+    MemStore, NewTopic, PartEnds, ProducerInfo, Read, Store, StoreError, StoreLayer, TopicInfo,
+    Topics, Wake, WatchGuard, Watched,
 };

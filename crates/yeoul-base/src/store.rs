@@ -5,6 +5,7 @@
 //! it is durable. That is what makes "a source's records with its position" or "a stream's
 //! output with its input offsets" happen exactly once.
 
+mod layer;
 mod mem;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use thiserror::Error;
 
 use crate::ids::{Offset, PartId, TopicId};
 
+pub use layer::StoreLayer;
 pub use mem::MemStore;
 
 /// Who owns a fact and how its key reads. The number is written to disk: never reuse one.
@@ -48,10 +50,21 @@ pub enum FactKind {
     Fates = 11,
     /// yeoul-connect: sink name → what is prepared or done.
     SinkPosition = 12,
+    /// yeoul-kafka: transactional id → producer id, epoch, timeout and whether it is open.
+    Transaction = 13,
+    /// yeoul-kafka: producer id, partition → the open transaction this partition belongs to.
+    /// A transactional batch is committed under a guard on it, so none can come after the end.
+    TransactionPart = 14,
+    /// yeoul-kafka: producer id, group, topic id, partition → an offset that the open
+    /// transaction's end will commit.
+    TransactionOffset = 15,
+    /// yeoul-log: partition, first offset → the last of a range of offsets that was acknowledged
+    /// and cannot be read any more.
+    Quarantine = 16,
 }
 
 impl FactKind {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::Topic,
         Self::Counter,
         Self::Generation,
@@ -64,6 +77,10 @@ impl FactKind {
         Self::Pipeline,
         Self::Fates,
         Self::SinkPosition,
+        Self::Transaction,
+        Self::TransactionPart,
+        Self::TransactionOffset,
+        Self::Quarantine,
     ];
 
     pub fn from_u8(number: u8) -> Option<Self> {
@@ -169,6 +186,19 @@ pub struct PartEnds {
 pub struct AbortedTxn {
     pub producer_id: i64,
     pub first_offset: Offset,
+}
+
+/// What a partition knows of one idempotent or transactional producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducerInfo {
+    pub producer_id: i64,
+    pub epoch: i16,
+    /// Of the last record; −1 when only its transactions' ends are known.
+    pub last_sequence: i32,
+    /// Milliseconds since 1970 of its last append.
+    pub last_ms: i64,
+    /// Where its open transaction begins in this partition.
+    pub open_since: Option<Offset>,
 }
 
 /// Batches as they lie in the log, whole, in order; the first holds the asked offset.
@@ -342,6 +372,10 @@ pub trait Store: Debug + Send + Sync {
     ) -> Result<Arc<TopicInfo>, StoreError>;
     fn add_partitions(&self, name: &str, total: u32) -> Result<Arc<TopicInfo>, StoreError>;
 
+    /// Moves a partition's first readable offset up to `before`, at most to its end, as Kafka's
+    /// DeleteRecords does. Waits until durable; returns the ends after it.
+    fn delete_records(&self, part: PartId, before: Offset) -> Result<PartEnds, StoreError>;
+
     /// Takes over a component's name: returns the fence that its commits must carry from now on.
     fn claim(&self, component: &str) -> Result<Fence, StoreError>;
     /// A producer id nobody has had.
@@ -384,6 +418,9 @@ pub trait Store: Debug + Send + Sync {
         part: PartId,
         timestamp_ms: i64,
     ) -> Result<Option<(Offset, i64)>, StoreError>;
+
+    /// Who has written to a partition lately, by producer id.
+    fn producers(&self, part: PartId) -> Result<Vec<ProducerInfo>, StoreError>;
 
     fn watch(&self, what: Watched, wake: Arc<dyn Wake>) -> WatchGuard;
 

@@ -9,7 +9,8 @@ use yeoul_base::disk::DiskLock;
 use yeoul_base::limits::{FACT_KEY_BYTES_MAX, FACT_VALUE_BYTES_MAX, FRAME_BYTES_MAX};
 use yeoul_base::{
     Append, Clock, Commit, Committed, Disk, Done, FactKind, Fence, Isolation, NewTopic, Offset,
-    PartEnds, PartId, Rand, Read, Store, StoreError, TopicInfo, Topics, Wake, WatchGuard, Watched,
+    PartEnds, PartId, ProducerInfo, Rand, Read, Store, StoreError, TopicInfo, Topics, Wake,
+    WatchGuard, Watched,
 };
 
 use crate::batch::{self, BatchHeader};
@@ -119,14 +120,6 @@ impl Log {
     /// writer does by itself every minute. Waits; returns how many partitions lost some.
     pub fn enforce_retention(&self, now_ms: i64) -> Result<usize, StoreError> {
         self.with_core(move |core| writer::enforce_retention(core, Some(now_ms)))
-    }
-
-    /// Moves a partition's first readable offset up to `before` (at most to its end), as Kafka's
-    /// DeleteRecords does. Waits; returns the ends after it.
-    pub fn delete_records(&self, part: PartId, before: Offset) -> Result<PartEnds, StoreError> {
-        let work = Work::MoveStarts(vec![(part, before)]);
-        self.ask(work)?;
-        self.ends(part).ok_or(StoreError::UnknownPartition(part))
     }
 
     /// Several commits in one group, when the log runs without a thread; otherwise one after the
@@ -300,6 +293,11 @@ impl Store for Log {
         self.topic_of(Work::AddPartitions(name.to_owned(), total))
     }
 
+    fn delete_records(&self, part: PartId, before: Offset) -> Result<PartEnds, StoreError> {
+        self.ask(Work::MoveStarts(vec![(part, before)]))?;
+        self.ends(part).ok_or(StoreError::UnknownPartition(part))
+    }
+
     fn claim(&self, component: &str) -> Result<Fence, StoreError> {
         match self.ask(Work::Claim(component.to_owned()))? {
             Answer::Fence(fence) => Ok(fence),
@@ -353,6 +351,13 @@ impl Store for Log {
     ) -> Result<Option<(Offset, i64)>, StoreError> {
         let parts = self.inner.shared.view().parts;
         parts.get(&part).ok_or(StoreError::UnknownPartition(part))?.offset_at(timestamp_ms)
+    }
+
+    fn producers(&self, part: PartId) -> Result<Vec<ProducerInfo>, StoreError> {
+        self.with_core(move |core| {
+            let lane = core.state.lanes.get(&part).ok_or(StoreError::UnknownPartition(part))?;
+            Ok(lane.producers.iter().map(|(id, producer)| producer.info(*id)).collect())
+        })?
     }
 
     fn watch(&self, what: Watched, wake: Arc<dyn Wake>) -> WatchGuard {

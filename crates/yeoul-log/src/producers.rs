@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use yeoul_base::{Offset, StoreError};
+use yeoul_base::{Offset, ProducerInfo, StoreError};
 
 use crate::batch::BatchHeader;
 
@@ -29,6 +29,19 @@ pub(crate) struct Producer {
     /// judged by.
     pub(crate) last_ms: i64,
     pub(crate) sent: VecDeque<Sent>,
+}
+
+impl Producer {
+    /// As others may know it. Only what is appended counts, durable or about to be.
+    pub(crate) fn info(&self, producer_id: i64) -> ProducerInfo {
+        ProducerInfo {
+            producer_id,
+            epoch: self.epoch,
+            last_sequence: self.sent.back().map_or(-1, |sent| sent.last_sequence),
+            last_ms: self.last_ms,
+            open_since: None,
+        }
+    }
 }
 
 /// A partition's producers by id.

@@ -8,7 +8,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     Appended, Commit, Committed, Done, FactKey, FactKind, Fence, Isolation, NewTopic, PartEnds,
-    Read, Store, StoreError, TopicInfo, Topics, Wake, WatchGuard, Watched, check_topic_name,
+    ProducerInfo, Read, Store, StoreError, TopicInfo, Topics, Wake, WatchGuard, Watched,
+    check_topic_name,
 };
 use crate::ids::{Offset, PartId, TopicId};
 
@@ -250,6 +251,19 @@ impl Store for MemStore {
         })
     }
 
+    fn delete_records(&self, part: PartId, before: Offset) -> Result<PartEnds, StoreError> {
+        let ends = {
+            let mut state = self.state();
+            let part = state.parts.get_mut(&part).ok_or(StoreError::UnknownPartition(part))?;
+            part.ends.start = before.min(part.ends.high).max(part.ends.start);
+            let kept = part.batches.range(..=part.ends.start).next_back().map(|(base, _)| *base);
+            part.batches = part.batches.split_off(&kept.unwrap_or(part.ends.start));
+            part.ends
+        };
+        self.notify(&[part], false);
+        Ok(ends)
+    }
+
     fn claim(&self, component: &str) -> Result<Fence, StoreError> {
         let key = FactKey::new(FactKind::Generation, component.as_bytes().to_vec());
         let mut state = self.state();
@@ -343,6 +357,12 @@ impl Store for MemStore {
             .iter()
             .filter_map(|(base, batch)| Some((*base, i64_at(batch, MAX_TIMESTAMP_AT)?)))
             .find(|(_, max_timestamp)| *max_timestamp >= timestamp_ms))
+    }
+
+    /// Nothing is known: sequences are not checked here.
+    fn producers(&self, part: PartId) -> Result<Vec<ProducerInfo>, StoreError> {
+        let known = self.state().parts.contains_key(&part);
+        if known { Ok(Vec::new()) } else { Err(StoreError::UnknownPartition(part)) }
     }
 
     fn watch(&self, what: Watched, wake: Arc<dyn Wake>) -> WatchGuard {

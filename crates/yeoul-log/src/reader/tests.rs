@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::batch::{BatchBuilder, Codec, Header};
-use yeoul_base::store::{PartEnds, Read};
-use yeoul_base::{Append, Commit, MemStore, NewTopic};
+use yeoul_base::{Append, Commit, MemStore, NewTopic, Read, StoreLayer};
 
 fn store() -> Result<(Arc<MemStore>, PartId), StoreError> {
     let store = Arc::new(MemStore::new());
@@ -73,63 +72,20 @@ fn a_batch_that_does_not_decode_stops_until_it_is_taken_out() -> Result<(), Stor
 #[derive(Debug)]
 struct Fixed(MemStore, Vec<AbortedTxn>);
 
-impl Store for Fixed {
-    fn read(&self, p: PartId, from: Offset, max: usize, i: Isolation) -> Result<Read, StoreError> {
-        Ok(Read { aborted: self.1.clone(), ..self.0.read(p, from, max, i)? })
+impl StoreLayer for Fixed {
+    fn beneath(&self) -> &dyn Store {
+        &self.0
     }
-    fn topics(&self) -> Arc<yeoul_base::Topics> {
-        self.0.topics()
-    }
-    fn create_topic(&self, t: NewTopic) -> Result<Arc<yeoul_base::TopicInfo>, StoreError> {
-        self.0.create_topic(t)
-    }
-    fn delete_topic(&self, name: &str) -> Result<(), StoreError> {
-        self.0.delete_topic(name)
-    }
-    fn alter_topic(
+
+    fn on_read(
         &self,
-        name: &str,
-        changes: Vec<(String, Option<String>)>,
-    ) -> Result<Arc<yeoul_base::TopicInfo>, StoreError> {
-        self.0.alter_topic(name, changes)
-    }
-    fn add_partitions(
-        &self,
-        name: &str,
-        total: u32,
-    ) -> Result<Arc<yeoul_base::TopicInfo>, StoreError> {
-        self.0.add_partitions(name, total)
-    }
-    fn claim(&self, component: &str) -> Result<yeoul_base::Fence, StoreError> {
-        self.0.claim(component)
-    }
-    fn new_producer_id(&self) -> Result<i64, StoreError> {
-        self.0.new_producer_id()
-    }
-    fn submit(&self, commit: Commit, done: yeoul_base::Done) {
-        self.0.submit(commit, done);
-    }
-    fn fact(&self, kind: yeoul_base::FactKind, key: &[u8]) -> Option<Bytes> {
-        self.0.fact(kind, key)
-    }
-    fn facts(&self, kind: yeoul_base::FactKind, prefix: &[u8]) -> Vec<(Bytes, Bytes)> {
-        self.0.facts(kind, prefix)
-    }
-    fn ends(&self, part: PartId) -> Option<PartEnds> {
-        self.0.ends(part)
-    }
-    fn offset_at(&self, part: PartId, at: i64) -> Result<Option<(Offset, i64)>, StoreError> {
-        self.0.offset_at(part, at)
-    }
-    fn watch(
-        &self,
-        what: yeoul_base::Watched,
-        wake: Arc<dyn yeoul_base::Wake>,
-    ) -> yeoul_base::WatchGuard {
-        self.0.watch(what, wake)
-    }
-    fn leader_epoch(&self) -> i32 {
-        self.0.leader_epoch()
+        part: PartId,
+        from: Offset,
+        max_bytes: usize,
+        isolation: Isolation,
+    ) -> Result<Read, StoreError> {
+        let read = self.0.read(part, from, max_bytes, isolation)?;
+        Ok(Read { aborted: self.1.clone(), ..read })
     }
 }
 

@@ -6,11 +6,7 @@ mod case;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use yeoul_base::store::Wake;
-use yeoul_base::{
-    Append, Committed, Done, Isolation, ManualClock, MemStore, Offset, PartEnds, Read, WatchGuard,
-    Watched,
-};
+use yeoul_base::{Append, Committed, Done, Isolation, ManualClock, MemStore, StoreLayer};
 use yeoul_log::batch::{BatchBuilder, Codec};
 use yeoul_log::reader::PartitionReader;
 
@@ -27,40 +23,12 @@ struct Mortal {
     happens: bool,
 }
 
-impl Store for Mortal {
-    fn topics(&self) -> Arc<yeoul_base::Topics> {
-        self.inner.topics()
+impl StoreLayer for Mortal {
+    fn beneath(&self) -> &dyn Store {
+        &self.inner
     }
 
-    fn create_topic(&self, topic: NewTopic) -> Result<Arc<TopicInfo>, StoreError> {
-        self.inner.create_topic(topic)
-    }
-
-    fn delete_topic(&self, name: &str) -> Result<(), StoreError> {
-        self.inner.delete_topic(name)
-    }
-
-    fn alter_topic(
-        &self,
-        name: &str,
-        changes: Vec<(String, Option<String>)>,
-    ) -> Result<Arc<TopicInfo>, StoreError> {
-        self.inner.alter_topic(name, changes)
-    }
-
-    fn add_partitions(&self, name: &str, total: u32) -> Result<Arc<TopicInfo>, StoreError> {
-        self.inner.add_partitions(name, total)
-    }
-
-    fn claim(&self, component: &str) -> Result<Fence, StoreError> {
-        self.inner.claim(component)
-    }
-
-    fn new_producer_id(&self) -> Result<i64, StoreError> {
-        self.inner.new_producer_id()
-    }
-
-    fn submit(&self, commit: Commit, done: Done) {
+    fn on_submit(&self, commit: Commit, done: Done) {
         let left = self.left.load(Ordering::Relaxed);
         self.left.store(left.saturating_sub(1), Ordering::Relaxed);
         match left {
@@ -73,44 +41,6 @@ impl Store for Mortal {
             1 => done(Err(StoreError::Closed("dead".into()))),
             _ => self.inner.submit(commit, done),
         }
-    }
-
-    fn fact(&self, kind: FactKind, key: &[u8]) -> Option<Bytes> {
-        self.inner.fact(kind, key)
-    }
-
-    fn facts(&self, kind: FactKind, prefix: &[u8]) -> Vec<(Bytes, Bytes)> {
-        self.inner.facts(kind, prefix)
-    }
-
-    fn ends(&self, part: PartId) -> Option<PartEnds> {
-        self.inner.ends(part)
-    }
-
-    fn read(
-        &self,
-        part: PartId,
-        from: Offset,
-        max_bytes: usize,
-        isolation: Isolation,
-    ) -> Result<Read, StoreError> {
-        self.inner.read(part, from, max_bytes, isolation)
-    }
-
-    fn offset_at(
-        &self,
-        part: PartId,
-        timestamp_ms: i64,
-    ) -> Result<Option<(Offset, i64)>, StoreError> {
-        self.inner.offset_at(part, timestamp_ms)
-    }
-
-    fn watch(&self, what: Watched, wake: Arc<dyn Wake>) -> WatchGuard {
-        self.inner.watch(what, wake)
-    }
-
-    fn leader_epoch(&self) -> i32 {
-        self.inner.leader_epoch()
     }
 }
 

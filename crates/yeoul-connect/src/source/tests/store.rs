@@ -4,11 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use yeoul_base::{
-    Commit, Done, FactKind, Fence, Isolation, MemStore, NewTopic, Offset, PartEnds, PartId, Read,
-    Store, StoreError, TopicInfo, Topics, Wake, WatchGuard, Watched,
-};
+use yeoul_base::{Commit, Done, MemStore, Store, StoreError, StoreLayer};
 
 #[derive(Debug)]
 pub(super) struct Trouble {
@@ -52,8 +48,12 @@ impl Trouble {
     }
 }
 
-impl Store for Trouble {
-    fn submit(&self, commit: Commit, done: Done) {
+impl StoreLayer for Trouble {
+    fn beneath(&self) -> &dyn Store {
+        &self.inner
+    }
+
+    fn on_submit(&self, commit: Commit, done: Done) {
         std::thread::sleep(self.delay);
         if self.full.load(Ordering::Relaxed) {
             return done(Err(StoreError::DiskFull("by the test".into())));
@@ -69,75 +69,5 @@ impl Store for Trouble {
             self.inner.submit(commit, Box::new(|_| {}));
         }
         done(Err(StoreError::Closed("by the test".into())));
-    }
-
-    fn topics(&self) -> Arc<Topics> {
-        self.inner.topics()
-    }
-
-    fn create_topic(&self, topic: NewTopic) -> Result<Arc<TopicInfo>, StoreError> {
-        self.inner.create_topic(topic)
-    }
-
-    fn delete_topic(&self, name: &str) -> Result<(), StoreError> {
-        self.inner.delete_topic(name)
-    }
-
-    fn alter_topic(
-        &self,
-        name: &str,
-        changes: Vec<(String, Option<String>)>,
-    ) -> Result<Arc<TopicInfo>, StoreError> {
-        self.inner.alter_topic(name, changes)
-    }
-
-    fn add_partitions(&self, name: &str, total: u32) -> Result<Arc<TopicInfo>, StoreError> {
-        self.inner.add_partitions(name, total)
-    }
-
-    fn claim(&self, component: &str) -> Result<Fence, StoreError> {
-        self.inner.claim(component)
-    }
-
-    fn new_producer_id(&self) -> Result<i64, StoreError> {
-        self.inner.new_producer_id()
-    }
-
-    fn fact(&self, kind: FactKind, key: &[u8]) -> Option<Bytes> {
-        self.inner.fact(kind, key)
-    }
-
-    fn facts(&self, kind: FactKind, prefix: &[u8]) -> Vec<(Bytes, Bytes)> {
-        self.inner.facts(kind, prefix)
-    }
-
-    fn ends(&self, part: PartId) -> Option<PartEnds> {
-        self.inner.ends(part)
-    }
-
-    fn read(
-        &self,
-        part: PartId,
-        from: Offset,
-        max_bytes: usize,
-        isolation: Isolation,
-    ) -> Result<Read, StoreError> {
-        self.inner.read(part, from, max_bytes, isolation)
-    }
-
-    fn offset_at(
-        &self,
-        part: PartId,
-        timestamp_ms: i64,
-    ) -> Result<Option<(Offset, i64)>, StoreError> {
-        self.inner.offset_at(part, timestamp_ms)
-    }
-
-    fn watch(&self, what: Watched, wake: Arc<dyn Wake>) -> WatchGuard {
-        self.inner.watch(what, wake)
-    }
-
-    fn leader_epoch(&self) -> i32 {
-        self.inner.leader_epoch()
     }
 }
