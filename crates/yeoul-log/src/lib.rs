@@ -30,6 +30,7 @@ mod slots;
 mod snapshot;
 mod splitter;
 mod state;
+pub mod topic_config;
 mod topics;
 mod wal;
 mod writer;

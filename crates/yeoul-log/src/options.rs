@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::topic_config::{RETENTION_MS_DEFAULT, SEGMENT_BYTES_DEFAULT};
+
 /// Called once, with the reason, when the log had to close itself.
 pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -49,8 +51,8 @@ impl Default for LogOptions {
             hot_bytes: 8 << 20,
             unsplit_bytes: 32 << 20,
             queue_bytes: 32 << 20,
-            segment_bytes: 128 << 20,
-            retention_ms: Some(7 * 24 * 3600 * 1000),
+            segment_bytes: SEGMENT_BYTES_DEFAULT,
+            retention_ms: Some(RETENTION_MS_DEFAULT),
             retention_every: Duration::from_secs(60),
             inline: false,
             on_fatal: None,

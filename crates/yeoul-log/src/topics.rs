@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use yeoul_base::fields::{FieldError, FieldReader, FieldWriter};
-use yeoul_base::limits::{MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_MAX, PARTITIONS_MAX};
+use yeoul_base::limits::{MESSAGE_BYTES_DEFAULT, PARTITIONS_MAX};
 use yeoul_base::store::check_topic_name;
 use yeoul_base::{FactKey, FactKind, NewTopic, PartId, StoreError, TopicId, TopicInfo, Topics};
 
 use crate::facts::{self, Facts};
 use crate::options::LogOptions;
+use crate::topic_config;
 
 const VERSION: u8 = 1;
 
@@ -53,70 +54,76 @@ pub(crate) fn decode(name: &str, bytes: &[u8]) -> Result<TopicInfo, FieldError> 
     Ok(TopicInfo { name: name.into(), id, partitions: partitions.into(), config, created_ms })
 }
 
-/// What a topic's config means to the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a topic's config means to the log. What each key is: [`crate::topic_config`].
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct PartConfig {
     pub(crate) max_message_bytes: usize,
     pub(crate) log_append_time: bool,
+    /// How far before and after the node's clock a record may be dated; `None`: as it likes.
+    pub(crate) timestamp_before_max_ms: Option<u64>,
+    pub(crate) timestamp_after_max_ms: Option<u64>,
+    /// Whether log segments go by age and size (`cleanup.policy` has `delete`) …
+    pub(crate) delete: bool,
+    /// … and whether older records of a key go (it has `compact`).
+    pub(crate) compact: bool,
     /// `None`: kept for ever.
     pub(crate) retention_ms: Option<u64>,
     pub(crate) retention_bytes: Option<u64>,
     pub(crate) segment_bytes: u64,
+    pub(crate) segment_ms: u64,
+    pub(crate) segment_jitter_ms: u64,
+    pub(crate) delete_retention_ms: u64,
+    pub(crate) min_compaction_lag_ms: u64,
+    pub(crate) max_compaction_lag_ms: u64,
+    pub(crate) min_cleanable_dirty_ratio: f64,
+    /// `yeoul.durability=relaxed`.
+    pub(crate) relaxed: bool,
 }
 
 impl PartConfig {
     pub(crate) fn of(config: &BTreeMap<String, String>, options: &LogOptions) -> Self {
-        let number = |key: &str| config.get(key).and_then(|value| value.parse::<i64>().ok());
+        // Values were checked when they were set; one that is not there has the table's default.
+        let text = |key: &str| {
+            let default = || topic_config::find(key).map_or("", |known| known.default);
+            config.get(key).map_or_else(default, |value| value.trim())
+        };
+        let own = |key: &str| config.get(key).and_then(|value| value.trim().parse::<i64>().ok());
+        let number = |key: &str| {
+            let number = own(key).or_else(|| text(key).parse().ok());
+            number.and_then(|number| u64::try_from(number).ok())
+        };
+        // The table's "no limit" is Kafka's largest number.
+        let limit = |key: &str| number(key).filter(|number| *number < i64::MAX as u64);
         // −1 is Kafka's way to say "no limit", which is not the same as not set.
-        let retention_ms = match number("retention.ms") {
+        let retention_ms = match own("retention.ms") {
             Some(ms) => u64::try_from(ms).ok(),
             None => options.retention_ms,
         };
-        let retention_bytes = number("retention.bytes").and_then(|bytes| bytes.try_into().ok());
-        let segment_bytes = match number("segment.bytes").and_then(|bytes| bytes.try_into().ok()) {
-            Some(bytes) => bytes,
-            None => options.segment_bytes.min(retention_bytes.unwrap_or(u64::MAX) / 4),
-        };
+        let retention_bytes = number("retention.bytes");
+        let segment_bytes = own("segment.bytes").and_then(|bytes| u64::try_from(bytes).ok());
+        let segment_bytes = segment_bytes
+            .unwrap_or_else(|| topic_config::segment_bytes(retention_bytes, options.segment_bytes));
+        let policy: Vec<_> = topic_config::list(text("cleanup.policy")).collect();
+        let max_message_bytes = number("max.message.bytes").and_then(|bytes| bytes.try_into().ok());
         Self {
-            max_message_bytes: number("max.message.bytes")
-                .and_then(|bytes| bytes.try_into().ok())
-                .unwrap_or(MESSAGE_BYTES_DEFAULT),
-            log_append_time: config
-                .get("message.timestamp.type")
-                .is_some_and(|value| value == "LogAppendTime"),
+            max_message_bytes: max_message_bytes.unwrap_or(MESSAGE_BYTES_DEFAULT),
+            log_append_time: text("message.timestamp.type") == "LogAppendTime",
+            timestamp_before_max_ms: limit("message.timestamp.before.max.ms"),
+            timestamp_after_max_ms: limit("message.timestamp.after.max.ms"),
+            delete: policy.contains(&"delete"),
+            compact: policy.contains(&"compact"),
             retention_ms,
             retention_bytes,
             segment_bytes: segment_bytes.max(1),
+            segment_ms: number("segment.ms").unwrap_or(u64::MAX),
+            segment_jitter_ms: number("segment.jitter.ms").unwrap_or(0),
+            delete_retention_ms: number("delete.retention.ms").unwrap_or(0),
+            min_compaction_lag_ms: number("min.compaction.lag.ms").unwrap_or(0),
+            max_compaction_lag_ms: number("max.compaction.lag.ms").unwrap_or(u64::MAX),
+            min_cleanable_dirty_ratio: text("min.cleanable.dirty.ratio").parse().unwrap_or(0.5),
+            relaxed: text("yeoul.durability") == "relaxed",
         }
     }
-}
-
-/// Refuses values the log could not follow. Keys it does not know are kept as they are.
-fn check_config(config: &BTreeMap<String, String>) -> Result<(), StoreError> {
-    for (key, value) in config {
-        let (least, most) = match key.as_str() {
-            "retention.ms" | "retention.bytes" => (-1, i64::MAX),
-            "segment.bytes" => (1, i64::MAX),
-            "max.message.bytes" => (0, MESSAGE_BYTES_MAX as i64),
-            "message.timestamp.type" if value == "CreateTime" || value == "LogAppendTime" => {
-                continue;
-            }
-            "message.timestamp.type" => {
-                return Err(StoreError::Invalid(format!(
-                    "{key} is `{value}`; it can be CreateTime or LogAppendTime"
-                )));
-            }
-            _ => continue,
-        };
-        let number = value.parse::<i64>().ok();
-        if !number.is_some_and(|number| (least..=most).contains(&number)) {
-            let most = if most == i64::MAX { String::new() } else { format!(" to {most}") };
-            return Err(StoreError::Invalid(format!(
-                "{key} is `{value}`; it can be a whole number from {least}{most}"
-            )));
-        }
-    }
-    Ok(())
 }
 
 pub(crate) fn create(
@@ -127,7 +134,7 @@ pub(crate) fn create(
     created_ms: i64,
 ) -> Result<Changed, StoreError> {
     check_topic_name(&new.name)?;
-    check_config(&new.config)?;
+    topic_config::check(&new.config)?;
     if new.partitions == 0 || new.partitions > PARTITIONS_MAX {
         return Err(StoreError::Invalid(format!(
             "topic `{}` cannot have {} partitions; 1 to {PARTITIONS_MAX} are possible",
@@ -181,7 +188,7 @@ pub(crate) fn alter(
             None => topic.config.remove(key),
         };
     }
-    check_config(&topic.config)?;
+    topic_config::check(&topic.config)?;
     Ok((vec![(key(name), Some(encode(&topic)))], Arc::new(topic)))
 }
 
@@ -232,20 +239,21 @@ mod tests {
     }
 
     #[test]
-    fn values_the_log_cannot_follow_are_refused() {
-        for (key, value) in [
-            ("retention.ms", "soon"),
-            ("retention.ms", "-2"),
-            ("segment.bytes", "0"),
-            ("max.message.bytes", "16777217"),
-            ("message.timestamp.type", "Never"),
-        ] {
+    fn what_is_not_set_has_the_defaults_of_the_table() {
+        let of = |key: &str, value: &str| {
             let config = BTreeMap::from([(key.to_owned(), value.to_owned())]);
-            assert!(matches!(check_config(&config), Err(StoreError::Invalid(_))), "{key}={value}");
-        }
-        let fine = BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned())]);
-        assert_eq!(check_config(&fine), Ok(()));
-        let part = PartConfig::of(&fine, &LogOptions::default());
-        assert_eq!(part.retention_ms, None);
+            PartConfig::of(&config, &LogOptions::default())
+        };
+        let plain = PartConfig::of(&BTreeMap::new(), &LogOptions::default());
+        assert_eq!(plain.retention_ms, Some(topic_config::RETENTION_MS_DEFAULT));
+        assert_eq!(plain.segment_bytes, topic_config::SEGMENT_BYTES_DEFAULT);
+        assert_eq!((plain.retention_bytes, plain.timestamp_after_max_ms), (None, None));
+        assert_eq!((plain.segment_ms, plain.min_cleanable_dirty_ratio), (604_800_000, 0.5));
+        assert!(plain.delete && !plain.compact && !plain.log_append_time && !plain.relaxed);
+        assert_eq!(of("retention.ms", "-1").retention_ms, None);
+        let both = of("cleanup.policy", "compact, delete");
+        assert!(both.delete && both.compact);
+        assert!(!of("cleanup.policy", "compact").delete);
+        assert!(of("yeoul.durability", "relaxed").relaxed);
     }
 }
