@@ -7,10 +7,10 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use yeoul_base::{Disk, Offset, PartId};
+use yeoul_base::{Disk, PartId};
 
 use crate::core::Core;
-use crate::paths;
+use crate::paths::{self, FileId};
 use crate::producers::{self, Producers};
 use crate::segment::LogSegment;
 use crate::snapshot::{self, Kept, PartState, SegmentState, Snapshot};
@@ -24,7 +24,7 @@ const KEPT: usize = 2;
 pub(crate) struct CheckpointJob {
     disk: Arc<dyn Disk>,
     snapshot: Snapshot,
-    dirty: BTreeMap<(PartId, Offset), Arc<LogSegment>>,
+    dirty: BTreeMap<FileId, Arc<LogSegment>>,
     dirty_dirs: Vec<PartId>,
 }
 
@@ -139,11 +139,11 @@ impl Core {
 
     /// Files that are synced and no longer written to need not stay open.
     fn release(&self, job: CheckpointJob) {
-        for ((id, base), segment) in job.dirty {
-            let lane = self.state.lanes.get(&id);
+        for (id, segment) in job.dirty {
+            let lane = self.state.lanes.get(&id.part);
             let active = lane.and_then(|lane| lane.part.active());
-            let busy = active.is_some_and(|active| active.base == base);
-            if !busy && !self.dirty.contains_key(&(id, base)) {
+            let busy = active.is_some_and(|active| active.id == id);
+            if !busy && !self.dirty.contains_key(&id) {
                 segment.release();
             }
         }
@@ -165,15 +165,16 @@ impl Core {
             }
         }
         let kept = &self.kept;
-        let needed = |file: &(PartId, Offset)| kept.iter().any(|kept| kept.files.contains(file));
+        let needed = |file: &FileId| kept.iter().any(|kept| kept.files.contains(file));
         let (stay, go): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.doomed).into_iter().partition(needed);
         self.doomed = stay;
-        for (part, base) in go {
+        for file in go {
             // Never written to, or gone already: all the same.
-            let _ = self.disk.remove_file(&paths::log_segment(part, base));
-            self.dirty.remove(&(part, base));
+            let _ = self.disk.remove_file(&file.log());
+            self.dirty.remove(&file);
             // The folder of a deleted topic goes with its last file.
+            let part = file.part;
             if !self.state.lanes.contains_key(&part)
                 && self.disk.remove_dir(&paths::part_dir(part)).is_ok()
             {
@@ -184,10 +185,5 @@ impl Core {
 }
 
 fn segments(segments: &[Arc<LogSegment>]) -> Vec<SegmentState> {
-    let state = |segment: &Arc<LogSegment>| SegmentState {
-        base: segment.base,
-        len_bytes: segment.len_bytes(),
-        max_timestamp_ms: segment.max_timestamp_ms(),
-    };
-    segments.iter().map(state).filter(|segment| segment.len_bytes > 0).collect()
+    segments.iter().map(|segment| segment.known()).filter(|segment| segment.len_bytes > 0).collect()
 }

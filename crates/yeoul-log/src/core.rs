@@ -11,13 +11,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use yeoul_base::{Clock, Disk, Offset, PartId, Rand, StoreError};
+use yeoul_base::{Clock, Disk, PartId, Rand, StoreError};
 
 use crate::batch::{self, BatchHeader};
 use crate::frame::{self, Seal};
 use crate::group::{self, GroupHeader, padded};
 use crate::options::LogOptions;
 use crate::part::TailBatch;
+use crate::paths::FileId;
 use crate::plan::{Answer, Plan, Planner, Request, Respond};
 use crate::segment::LogSegment;
 use crate::shared::{Shared, View};
@@ -45,9 +46,9 @@ pub(crate) struct Core {
     /// Snapshots that are there, oldest first.
     pub(crate) kept: Vec<Kept>,
     /// Log segments nothing refers to any more but perhaps a snapshot.
-    pub(crate) doomed: Vec<(PartId, Offset)>,
+    pub(crate) doomed: Vec<FileId>,
     /// Log segments with bytes that are not synced.
-    pub(crate) dirty: BTreeMap<(PartId, Offset), Arc<LogSegment>>,
+    pub(crate) dirty: BTreeMap<FileId, Arc<LogSegment>>,
     /// Folders with entries that are not synced.
     pub(crate) dirty_dirs: BTreeSet<PartId>,
     pub(crate) since_checkpoint: u64,
@@ -301,13 +302,13 @@ impl Core {
             for (part, start) in framed.effects.starts {
                 touched.insert(part.id);
                 let gone = part.set_start(start);
-                self.doomed.extend(gone.iter().map(|segment| (part.id, segment.base)));
+                self.doomed.extend(gone.iter().map(|segment| segment.id));
             }
             for part in framed.effects.removed {
                 touched.insert(part.id);
                 part.set_gone();
                 let gone = part.segments();
-                self.doomed.extend(gone.iter().map(|segment| (part.id, segment.base)));
+                self.doomed.extend(gone.iter().map(|segment| segment.id));
             }
         }
         self.ring.push(written, waiting);

@@ -134,33 +134,70 @@ impl Part {
         }
     }
 
+    /// From the batch that holds `from`; where that was compacted away, from the next one.
     pub(crate) fn read(&self, from: Offset, max_bytes: usize) -> Result<Read, StoreError> {
-        let (ends, segment) = {
-            let inner = locked(&self.inner);
-            if inner.gone {
-                return Err(StoreError::UnknownPartition(self.id));
+        let mut at = from;
+        loop {
+            let (ends, place) = self.place(from, at, max_bytes)?;
+            let segment = match place {
+                Place::Nothing => return Ok(Read { ends, ..Read::default() }),
+                Place::Memory(batches) => return Ok(Read { batches, ends, ..Read::default() }),
+                Place::File(segment) => segment,
+            };
+            match segment.read(at, max_bytes) {
+                Ok(Some(bytes)) => {
+                    return Ok(Read { batches: vec![bytes], ends, aborted: Vec::new() });
+                }
+                // All from here on was compacted away: what comes next lies behind it.
+                Ok(None) => at = segment.end(),
+                // It was dropped or compacted meanwhile: what holds the offset now?
+                Err(_) if !self.has(&segment) => {}
+                Err(error) => return Err(error),
             }
-            let ends = inner.ends;
-            if from < ends.start || from > ends.high {
-                let (start, high) = (ends.start, ends.high);
-                return Err(StoreError::OffsetOutOfRange { asked: from, start, high });
+        }
+    }
+
+    fn has(&self, segment: &Arc<LogSegment>) -> bool {
+        locked(&self.inner).segments.iter().any(|own| Arc::ptr_eq(own, segment))
+    }
+
+    /// Where the first batch from `at` on is, for a reader that asked for `from`.
+    fn place(
+        &self,
+        from: Offset,
+        at: Offset,
+        max_bytes: usize,
+    ) -> Result<(PartEnds, Place), StoreError> {
+        let inner = locked(&self.inner);
+        if inner.gone {
+            return Err(StoreError::UnknownPartition(self.id));
+        }
+        let ends = inner.ends;
+        if from < ends.start || from > ends.high {
+            let (start, high) = (ends.start, ends.high);
+            return Err(StoreError::OffsetOutOfRange { asked: from, start, high });
+        }
+        if at >= ends.high {
+            return Ok((ends, Place::Nothing));
+        }
+        if inner.tail.front().is_some_and(|batch| batch.base <= at) {
+            return Ok((ends, Place::Memory(tail_from(&inner.tail, at, max_bytes))));
+        }
+        let after = inner.segments.partition_point(|segment| segment.base <= at);
+        let before = after.checked_sub(1).and_then(|index| inner.segments.get(index));
+        // Between two log segments there is what compaction left nothing of.
+        let holds = before.filter(|segment| at < segment.end());
+        let segment = holds.or_else(|| inner.segments.get(after));
+        if let Some(segment) = segment {
+            return Ok((ends, Place::File(Arc::clone(segment))));
+        }
+        match inner.tail.front() {
+            Some(first) => Ok((ends, Place::Memory(tail_from(&inner.tail, first.base, max_bytes)))),
+            None => {
+                let what = format!("partition {}: no log segment has {at}", self.id);
+                Err(StoreError::Corrupt(what))
             }
-            if from == ends.high {
-                return Ok(Read { ends, ..Read::default() });
-            }
-            if inner.tail.front().is_some_and(|batch| batch.base <= from) {
-                let batches = tail_from(&inner.tail, from, max_bytes);
-                return Ok(Read { batches, ends, ..Read::default() });
-            }
-            let after = inner.segments.partition_point(|segment| segment.base <= from);
-            let segment = after.checked_sub(1).and_then(|at| inner.segments.get(at));
-            (ends, segment.map(Arc::clone))
-        };
-        let segment = segment.ok_or_else(|| {
-            StoreError::Corrupt(format!("partition {}: no log segment has {from}", self.id))
-        })?;
-        let bytes = segment.read(from, max_bytes)?;
-        Ok(Read { batches: vec![bytes], ends, aborted: Vec::new() })
+        }
     }
 
     /// The first record at or after the time.
@@ -210,6 +247,13 @@ impl Part {
             }
         }
     }
+}
+
+/// Where a read finds its first batch.
+enum Place {
+    Nothing,
+    Memory(Vec<Bytes>),
+    File(Arc<LogSegment>),
 }
 
 /// A batch that does not decode has no records to be found.

@@ -27,12 +27,45 @@ pub(crate) fn parse_part_dir(name: &str) -> Option<PartId> {
     (name.len() == 10).then(|| name.parse().ok().map(PartId))?
 }
 
-pub(crate) fn log_segment(part: PartId, base: Offset) -> PathBuf {
-    part_dir(part).join(format!("{base:020}.log"))
+/// Which file a log segment is. Compaction never changes a file: what it makes is the next
+/// generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct FileId {
+    pub(crate) part: PartId,
+    pub(crate) base: Offset,
+    /// 0: as it was appended.
+    pub(crate) generation: u32,
 }
 
-pub(crate) fn parse_log_segment(name: &str) -> Option<Offset> {
-    name.strip_suffix(".log").filter(|digits| digits.len() == 20)?.parse().ok()
+impl FileId {
+    pub(crate) fn appended(part: PartId, base: Offset) -> Self {
+        Self { part, base, generation: 0 }
+    }
+
+    pub(crate) fn log(self) -> PathBuf {
+        self.with_end("log")
+    }
+
+    fn with_end(self, end: &str) -> PathBuf {
+        let Self { part, base, generation } = self;
+        let name = match generation {
+            0 => format!("{base:020}.{end}"),
+            _ => format!("{base:020}-{generation:010}.{end}"),
+        };
+        part_dir(part).join(name)
+    }
+
+    /// The log segment that a file in a partition's folder belongs to.
+    pub(crate) fn parse(part: PartId, name: &str) -> Option<Self> {
+        let stem = name.strip_suffix(".log")?;
+        let (base, generation) = match stem.split_once('-') {
+            Some((base, generation)) if generation.len() == 10 => (base, generation.parse().ok()?),
+            Some(_) => return None,
+            None => (stem, 0),
+        };
+        let base = Some(base).filter(|digits| digits.len() == 20)?.parse().ok()?;
+        Some(Self { part, base, generation })
+    }
 }
 
 pub(crate) fn snapshot_name(incarnation: u64, sequence: u64) -> String {

@@ -20,7 +20,7 @@ use crate::frame::Frame;
 use crate::group::{self, GroupHeader};
 use crate::options::LogOptions;
 use crate::part::{Part, TailBatch};
-use crate::paths;
+use crate::paths::{self, FileId};
 use crate::segment::LogSegment;
 use crate::shared::{Shared, View};
 use crate::slots::{Slot, Slots};
@@ -184,7 +184,7 @@ fn fresh(disk: &dyn Disk, rand: &dyn Rand) -> Result<Begin, LogError> {
 fn check_lengths(disk: &dyn Disk, snapshot: &Snapshot) -> Result<(), LogError> {
     for part in &snapshot.parts {
         for segment in &part.segments {
-            let path = paths::log_segment(part.id, segment.base);
+            let path = segment.file(part.id).log();
             let len = match disk.open(&path, Open::Read) {
                 Ok(file) => file.len_bytes().map_err(|e| LogError::io(&path, e))?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -205,7 +205,7 @@ fn check_lengths(disk: &dyn Disk, snapshot: &Snapshot) -> Result<(), LogError> {
 fn cut_lengths(disk: &dyn Disk, snapshot: &Snapshot) -> Result<(), LogError> {
     for part in &snapshot.parts {
         for segment in &part.segments {
-            let path = paths::log_segment(part.id, segment.base);
+            let path = segment.file(part.id).log();
             let cut = || {
                 let file = disk.open(&path, Open::Write)?;
                 if file.len_bytes()? > segment.len_bytes {
@@ -258,9 +258,7 @@ fn state(
             return Err(LogError::damaged(&path, 0, what));
         };
         let segment = |segment: &snapshot::SegmentState| {
-            let disk = Arc::clone(disk);
-            let (len, newest) = (segment.len_bytes, segment.max_timestamp_ms);
-            Arc::new(LogSegment::new(disk, part.id, segment.base, len, newest))
+            Arc::new(LogSegment::load(Arc::clone(disk), part.id, segment))
         };
         let segments = part.segments.iter().map(segment).collect();
         state.add_lane(Lane {
@@ -351,16 +349,16 @@ fn replay_frame(core: &mut Core, frame: &Frame, group: &GroupHeader) -> Result<(
         let (base, last) = (header.base_offset, header.last_offset());
         let batch = TailBatch { base, last, bytes: Bytes::clone(bytes) };
         core.split_batch(&part, header.max_timestamp_ms, &batch)
-            .map_err(|e| LogError::io(&paths::log_segment(*id, base), e))?;
+            .map_err(|e| LogError::io(&FileId::appended(*id, base).log(), e))?;
         part.set_high(last + 1);
     }
     for (part, start) in effects.starts {
         let gone = part.set_start(start);
-        core.doomed.extend(gone.iter().map(|segment| (part.id, segment.base)));
+        core.doomed.extend(gone.iter().map(|segment| segment.id));
     }
     for part in effects.removed {
         let gone = part.segments();
-        core.doomed.extend(gone.iter().map(|segment| (part.id, segment.base)));
+        core.doomed.extend(gone.iter().map(|segment| segment.id));
     }
     Ok(())
 }
@@ -395,15 +393,15 @@ fn collect_unknown(core: &mut Core) -> Result<u64, LogError> {
     let list = |dir: &Path| disk.list(dir).map_err(|e| LogError::io(dir, e));
     let mut live = BTreeSet::new();
     for lane in core.state.lanes.values() {
-        live.extend(lane.part.segments().iter().map(|segment| (lane.part.id, segment.base)));
+        live.extend(lane.part.segments().iter().map(|segment| segment.id));
     }
     let mut removed = 0;
     for entry in list(Path::new(paths::PARTS_DIR))? {
         let Some(part) = paths::parse_part_dir(&entry.name) else { continue };
         for file in list(&paths::part_dir(part))? {
-            let Some(base) = paths::parse_log_segment(&file.name) else { continue };
-            if !live.contains(&(part, base)) && !core.doomed.contains(&(part, base)) {
-                core.doomed.push((part, base));
+            let Some(file) = FileId::parse(part, &file.name) else { continue };
+            if !live.contains(&file) && !core.doomed.contains(&file) {
+                core.doomed.push(file);
                 removed += 1;
             }
         }

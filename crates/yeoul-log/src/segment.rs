@@ -12,7 +12,8 @@ use yeoul_base::{Disk, DiskFile, Offset, Open, PartId, StoreError};
 
 use crate::batch::{self, BatchHeader, HEADER_BYTES};
 use crate::locked;
-use crate::paths;
+use crate::paths::FileId;
+use crate::snapshot::SegmentState;
 
 /// Bytes of log between two entries of the index.
 const INDEX_EVERY_BYTES: u64 = 4096;
@@ -45,29 +46,79 @@ struct State {
     file: Option<Arc<dyn DiskFile>>,
     len_bytes: u64,
     max_timestamp_ms: i64,
+    /// Behind the last offset it covers, whether that is still there or compacted away.
+    end: Offset,
+    /// Nothing is appended any more, although it is the newest.
+    closed: bool,
 }
 
-/// A file `parts/<partition>/<base offset>.log`.
+/// A file `parts/<partition>/<base offset>[-<generation>].log`.
 #[derive(Debug)]
 pub(crate) struct LogSegment {
     disk: Arc<dyn Disk>,
-    pub(crate) part: PartId,
+    pub(crate) id: FileId,
     pub(crate) base: Offset,
+    /// When the node began it, in milliseconds since 1970.
+    pub(crate) created_ms: i64,
     state: Mutex<State>,
     index: Mutex<Index>,
 }
 
 impl LogSegment {
-    /// A segment whose file is as a snapshot says (or is to be made by the first append).
-    pub(crate) fn new(
-        disk: Arc<dyn Disk>,
-        part: PartId,
-        base: Offset,
-        len_bytes: u64,
-        max_timestamp_ms: i64,
-    ) -> Self {
-        let state = Mutex::new(State { file: None, len_bytes, max_timestamp_ms });
-        Self { disk, part, base, state, index: Mutex::new(Index::default()) }
+    /// One that is made by the first append.
+    pub(crate) fn new(disk: Arc<dyn Disk>, id: FileId, created_ms: i64) -> Self {
+        let state = State {
+            file: None,
+            len_bytes: 0,
+            max_timestamp_ms: i64::MIN,
+            end: id.base,
+            closed: false,
+        };
+        let index = Mutex::new(Index::default());
+        Self { disk, id, base: id.base, created_ms, state: Mutex::new(state), index }
+    }
+
+    /// One whose file is as a snapshot says.
+    pub(crate) fn load(disk: Arc<dyn Disk>, part: PartId, known: &SegmentState) -> Self {
+        let segment = Self::new(disk, known.file(part), known.created_ms);
+        {
+            let mut state = locked(&segment.state);
+            state.len_bytes = known.len_bytes;
+            state.max_timestamp_ms = known.max_timestamp_ms;
+            state.end = known.end;
+        }
+        segment
+    }
+
+    /// As a snapshot keeps it.
+    pub(crate) fn known(&self) -> SegmentState {
+        let state = locked(&self.state);
+        SegmentState {
+            base: self.base,
+            end: state.end,
+            generation: self.id.generation,
+            len_bytes: state.len_bytes,
+            max_timestamp_ms: state.max_timestamp_ms,
+            created_ms: self.created_ms,
+        }
+    }
+
+    pub(crate) fn end(&self) -> Offset {
+        locked(&self.state).end
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        locked(&self.state).closed
+    }
+
+    /// The next batch begins another log segment.
+    pub(crate) fn close(&self) {
+        locked(&self.state).closed = true;
+    }
+
+    /// Whether offsets may be missing in it.
+    pub(crate) fn has_gaps(&self) -> bool {
+        self.id.generation > 0
     }
 
     pub(crate) fn len_bytes(&self) -> u64 {
@@ -81,20 +132,24 @@ impl LogSegment {
     fn file(&self) -> io::Result<Arc<dyn DiskFile>> {
         match &locked(&self.state).file {
             Some(file) => Ok(Arc::clone(file)),
-            None => self.disk.open(&paths::log_segment(self.part, self.base), Open::Read),
+            None => self.disk.open(&self.id.log(), Open::Read),
         }
     }
 
     /// Adds one batch behind the others. Only the writer appends, so the length cannot move
     /// between being read and being set. A failed append leaves the length as it was.
-    pub(crate) fn append(&self, bytes: &[u8], max_timestamp_ms: i64) -> io::Result<()> {
+    pub(crate) fn append(
+        &self,
+        bytes: &[u8],
+        last: Offset,
+        max_timestamp_ms: i64,
+    ) -> io::Result<()> {
         let (file, len) = {
             let mut state = locked(&self.state);
             let file = match &state.file {
                 Some(file) => Arc::clone(file),
                 None => {
-                    let path = paths::log_segment(self.part, self.base);
-                    let file = self.disk.open(&path, Open::Create)?;
+                    let file = self.disk.open(&self.id.log(), Open::Create)?;
                     // Bytes of an earlier, crashed life of this file are not this segment's.
                     if file.len_bytes()? != state.len_bytes {
                         file.set_len(state.len_bytes)?;
@@ -112,6 +167,7 @@ impl LogSegment {
         }
         let mut state = locked(&self.state);
         state.len_bytes = at;
+        state.end = last + 1;
         state.max_timestamp_ms = state.max_timestamp_ms.max(max_timestamp_ms);
         Ok(())
     }
@@ -126,11 +182,13 @@ impl LogSegment {
     }
 
     /// Whole batches from the one that holds `from`, in one piece, checked: each batch's checksum
-    /// holds and its offsets follow the one before.
-    pub(crate) fn read(&self, from: Offset, max_bytes: usize) -> Result<Bytes, StoreError> {
+    /// holds and its offsets follow the one before. Where `from` was compacted away, from the
+    /// next batch; `None` when there is none behind it.
+    pub(crate) fn read(&self, from: Offset, max_bytes: usize) -> Result<Option<Bytes>, StoreError> {
         let len = self.len_bytes();
         let file = self.file().map_err(|e| self.io(&e))?;
-        let (position, header) = self.locate(Scan::new(Arc::clone(&file), len), from)?;
+        let located = self.locate(Scan::new(Arc::clone(&file), len), from)?;
+        let Some((position, header)) = located else { return Ok(None) };
         let first = header.size_bytes();
         let left = usize::try_from(len - position).unwrap_or(usize::MAX);
         let want = max_bytes.min(READ_BYTES_MAX).max(first).min(left);
@@ -138,7 +196,12 @@ impl LogSegment {
         file.read_exact_at(&mut bytes, position).map_err(|e| self.io(&e))?;
         let whole = self.check(&bytes, header.base_offset, position)?;
         bytes.truncate(whole);
-        Ok(Bytes::from(bytes))
+        Ok(Some(Bytes::from(bytes)))
+    }
+
+    /// Whether a batch may come where `expected` is the next offset.
+    fn follows(&self, header: &BatchHeader, expected: Offset) -> bool {
+        header.base_offset == expected || (self.has_gaps() && header.base_offset > expected)
     }
 
     /// How many bytes are whole, good batches; an error when not even the first is.
@@ -149,7 +212,7 @@ impl LogSegment {
             && let Ok(header) = BatchHeader::parse(rest)
             && let Some(batch) = rest.get(..header.size_bytes())
         {
-            let sound = header.base_offset == expected && batch::check_stored(batch).is_ok();
+            let sound = self.follows(&header, expected) && batch::check_stored(batch).is_ok();
             if !sound {
                 break;
             }
@@ -162,8 +225,12 @@ impl LogSegment {
         Ok(done)
     }
 
-    /// Position and header of the batch that holds `offset`.
-    fn locate(&self, mut scan: Scan, offset: Offset) -> Result<(u64, BatchHeader), StoreError> {
+    /// Position and header of the batch that holds `offset`, or of the first one behind it.
+    fn locate(
+        &self,
+        mut scan: Scan,
+        offset: Offset,
+    ) -> Result<Option<(u64, BatchHeader)>, StoreError> {
         let (mut position, mut base) = {
             let mut index = locked(&self.index);
             self.extend(&mut index, &mut scan, |entry| entry.base > offset)?;
@@ -171,14 +238,18 @@ impl LogSegment {
             let entry = after.checked_sub(1).and_then(|at| index.entries.get(at));
             entry.map_or((0, self.base), |entry| (entry.position, entry.base))
         };
-        loop {
+        while position < scan.len {
             let header = self.header_at(&mut scan, position, base)?;
             if header.last_offset() >= offset {
-                return Ok((position, header));
+                return Ok(Some((position, header)));
             }
             position += header.size_bytes() as u64;
             base = header.last_offset() + 1;
         }
+        if self.has_gaps() || offset >= self.end() {
+            return Ok(None);
+        }
+        Err(self.corrupt(position, &format!("offset {offset} is missing")))
     }
 
     /// Base offset of a batch at or before the first one that reaches `timestamp_ms`.
@@ -233,19 +304,19 @@ impl LogSegment {
         if position + header.size_bytes() as u64 > scan.len {
             return Err(self.corrupt(position, "a batch ends beyond the file"));
         }
-        if header.base_offset != base {
+        if !self.follows(&header, base) {
             return Err(self.corrupt(position, "a batch's offsets do not follow the one before"));
         }
         Ok(header)
     }
 
     fn corrupt(&self, position: u64, what: &str) -> StoreError {
-        let path = paths::log_segment(self.part, self.base);
+        let path = self.id.log();
         StoreError::Corrupt(format!("{} at byte {position}: {what}", path.display()))
     }
 
     fn io(&self, error: &io::Error) -> StoreError {
-        let path = paths::log_segment(self.part, self.base);
+        let path = self.id.log();
         StoreError::Io(format!("{}: {error}", path.display()))
     }
 }

@@ -10,11 +10,11 @@ use yeoul_base::fields::{FieldError, FieldReader, FieldWriter};
 use yeoul_base::{Disk, FactKey, FactKind, Offset, Open, PartId};
 
 use crate::facts::Facts;
-use crate::paths;
+use crate::paths::{self, FileId};
 use crate::producers::{Producer, Producers, Sent};
 
 const MAGIC: [u8; 4] = *b"YLSN";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// A snapshot that large would not fit the memory it was written from.
 const SNAPSHOT_BYTES_MAX: u64 = 4 << 30;
 
@@ -22,8 +22,18 @@ const SNAPSHOT_BYTES_MAX: u64 = 4 << 30;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentState {
     pub(crate) base: Offset,
+    /// Behind the last offset it covers.
+    pub(crate) end: Offset,
+    pub(crate) generation: u32,
     pub(crate) len_bytes: u64,
     pub(crate) max_timestamp_ms: i64,
+    pub(crate) created_ms: i64,
+}
+
+impl SegmentState {
+    pub(crate) fn file(&self, part: PartId) -> FileId {
+        FileId { part, base: self.base, generation: self.generation }
+    }
 }
 
 /// A partition as a snapshot keeps it.
@@ -56,7 +66,7 @@ pub(crate) struct Kept {
     pub(crate) name: String,
     pub(crate) sequence: u64,
     pub(crate) bytes: u64,
-    pub(crate) files: BTreeSet<(PartId, Offset)>,
+    pub(crate) files: BTreeSet<FileId>,
 }
 
 impl Snapshot {
@@ -72,7 +82,9 @@ impl Snapshot {
             out.u64(u64::from(part.id.0)).i64(part.start).i64(part.high);
             out.u64(part.segments.len() as u64);
             for segment in &part.segments {
-                out.i64(segment.base).u64(segment.len_bytes).i64(segment.max_timestamp_ms);
+                let SegmentState { base, end, generation, .. } = *segment;
+                out.i64(base).i64(end).u64(u64::from(generation)).u64(segment.len_bytes);
+                out.i64(segment.max_timestamp_ms).i64(segment.created_ms);
             }
             encode_producers(&part.producers, &mut out);
         }
@@ -111,13 +123,16 @@ impl Snapshot {
         for _ in 0..count {
             let id = PartId(input.u32("partition")?);
             let (start, high) = (input.i64("start")?, input.i64("high")?);
-            let count = input.count("log segments", 3)?;
+            let count = input.count("log segments", 6)?;
             let mut segments = Vec::with_capacity(count);
             for _ in 0..count {
                 segments.push(SegmentState {
                     base: input.i64("base")?,
+                    end: input.i64("end")?,
+                    generation: input.u32("generation")?,
                     len_bytes: input.u64("length")?,
                     max_timestamp_ms: input.i64("timestamp")?,
+                    created_ms: input.i64("created")?,
                 });
             }
             let producers = decode_producers(&mut input)?;
@@ -136,8 +151,7 @@ impl Snapshot {
 
     pub(crate) fn kept(&self, bytes: u64) -> Kept {
         let files = |part: &PartState| {
-            let id = part.id;
-            part.segments.iter().map(move |segment| (id, segment.base)).collect::<Vec<_>>()
+            part.segments.iter().map(|segment| segment.file(part.id)).collect::<Vec<_>>()
         };
         let files = self.parts.iter().flat_map(files).collect();
         Kept { name: self.name(), sequence: self.sequence, bytes, files }
@@ -216,7 +230,14 @@ mod tests {
     fn sample() -> Snapshot {
         let sent = Sent { first_sequence: 0, last_sequence: 1, base_offset: 5, last_offset: 6 };
         let producer = Producer { epoch: 2, last_ms: 9, sent: [sent].into() };
-        let segment = SegmentState { base: 5, len_bytes: 300, max_timestamp_ms: -1 };
+        let segment = SegmentState {
+            base: 5,
+            end: 7,
+            generation: 2,
+            len_bytes: 300,
+            max_timestamp_ms: -1,
+            created_ms: 3,
+        };
         let mut facts = Facts::new_sync();
         facts.insert_mut(FactKey::new(FactKind::Schema, "k"), Bytes::from_static(b"v"));
         Snapshot {
@@ -240,8 +261,8 @@ mod tests {
         let bytes = sample().encode();
         let golden = concat!(
             "594c534e",
-            "2100000000000000",
-            "01",
+            "2400000000000000",
+            "02",
             "03",
             "46",
             "ffffffff0f",
@@ -252,8 +273,11 @@ mod tests {
             "0e",
             "01",
             "0a",
+            "0e",
+            "02",
             "ac02",
             "01",
+            "06",
             "01",
             "08",
             "04",
@@ -267,7 +291,7 @@ mod tests {
             "09",
             "016b",
             "0176",
-            "efd9d1ca",
+            "3bc459a5",
         );
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, golden);

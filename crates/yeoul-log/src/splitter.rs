@@ -9,7 +9,7 @@ use yeoul_base::Disk;
 
 use crate::core::Core;
 use crate::part::{Part, TailBatch};
-use crate::paths;
+use crate::paths::{self, FileId};
 use crate::segment::LogSegment;
 
 type Waiting = (Arc<Part>, i64, TailBatch);
@@ -101,14 +101,16 @@ impl Core {
         let limit = part.config().segment_bytes;
         let active = part.active().filter(|active| {
             let len = active.len_bytes();
-            len == 0 || len + size <= limit
+            len == 0 || (!active.is_closed() && len + size <= limit)
         });
         let segment = match active {
             Some(active) => active,
             None => self.roll(part, batch.base)?,
         };
-        segment.append(&batch.bytes, max_timestamp_ms)?;
-        self.dirty.insert((part.id, segment.base), segment);
+        // Records without a time are as old as their append.
+        let newest_ms = if max_timestamp_ms > 0 { max_timestamp_ms } else { self.clock.now_ms() };
+        segment.append(&batch.bytes, batch.last, newest_ms)?;
+        self.dirty.insert(segment.id, segment);
         Ok(())
     }
 
@@ -117,7 +119,8 @@ impl Core {
             self.disk.create_dir_all(&paths::part_dir(part.id))?;
         }
         let disk: Arc<dyn Disk> = Arc::clone(&self.disk);
-        let segment = Arc::new(LogSegment::new(disk, part.id, base, 0, i64::MIN));
+        let id = FileId::appended(part.id, base);
+        let segment = Arc::new(LogSegment::new(disk, id, self.clock.now_ms()));
         part.add_segment(Arc::clone(&segment));
         Ok(segment)
     }

@@ -198,6 +198,7 @@ fn helper(name: &str, work: impl FnOnce() + Send + 'static, core: &Core) -> Opti
 /// Moves starts up; returns how many partitions lost log segments.
 pub(crate) fn enforce_retention(core: &mut Core, now_ms: Option<i64>) -> usize {
     let now_ms = now_ms.unwrap_or_else(|| core.clock.now_ms());
+    retention::roll(core.state.lanes.values(), now_ms);
     let due = retention::due(core.state.lanes.values(), now_ms);
     let count = due.len();
     if count > 0 {
