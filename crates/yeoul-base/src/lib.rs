@@ -19,7 +19,7 @@ pub use fates::Fates;
 pub use ids::{Offset, PartId, TopicId};
 pub use rand::{OsRand, Rand, SeededRand};
 pub use store::{
-    Append, Appended, Commit, Committed, Done, FactKey, FactKind, Fence, Guard, Isolation,
-    MemStore, NewTopic, PartEnds, ProducerInfo, Read, Store, StoreError, StoreLayer, TopicInfo,
-    Topics, Wake, WatchGuard, Watched,
+    AbortedTxn, Append, Appended, Commit, Committed, Done, FactKey, FactKind, Fence, Guard,
+    Isolation, MemStore, NewTopic, PartEnds, ProducerInfo, Read, Store, StoreError, StoreLayer,
+    TopicInfo, Topics, Wake, WatchGuard, Watched,
 };

@@ -138,21 +138,24 @@ impl PartitionReader {
     }
 }
 
-/// Which producers' records are being left out while a read goes forward.
-struct Aborting {
+/// Which producers' records are left out while batches of one read are gone through in order.
+#[derive(Debug)]
+pub struct Aborting {
     /// By first offset, the next one last.
     ahead: Vec<AbortedTxn>,
     now: HashSet<i64>,
 }
 
 impl Aborting {
-    fn new(aborted: &[AbortedTxn]) -> Self {
+    /// With the aborted transactions that came with the batches.
+    pub fn new(aborted: &[AbortedTxn]) -> Self {
         let mut ahead = aborted.to_vec();
         ahead.sort_by_key(|txn| std::cmp::Reverse(txn.first_offset));
         Self { ahead, now: HashSet::new() }
     }
 
-    fn covers(&mut self, header: &BatchHeader) -> bool {
+    /// Whether a batch of data belongs to an aborted transaction.
+    pub fn covers(&mut self, header: &BatchHeader) -> bool {
         while let Some(txn) = self.ahead.last()
             && txn.first_offset <= header.last_offset()
         {
@@ -162,8 +165,8 @@ impl Aborting {
         header.is_transactional() && self.now.contains(&header.producer_id)
     }
 
-    /// An abort marker ends what it aborts.
-    fn marker(&mut self, header: &BatchHeader, batch: &Bytes) {
+    /// Takes note of a control batch: an abort marker ends what it aborts.
+    pub fn marker(&mut self, header: &BatchHeader, batch: &Bytes) {
         const ABORT: [u8; 2] = [0, 0];
         let Ok(records) = batch::decode(batch) else { return };
         let aborts = records.iter().any(|record| {

@@ -128,12 +128,14 @@ pub(crate) struct Cluster {
     bootstrap: Connection,
     nodes: HashMap<i32, Connection>,
     addrs: HashMap<i32, String>,
+    /// Whether a topic's end is that of its decided records only.
+    pub(crate) committed: bool,
 }
 
 impl Cluster {
     pub(crate) fn connect(to: &Bootstrap) -> Result<Self, Failure> {
         let bootstrap = Connection::open(&to.bootstrap_server)?;
-        Ok(Self { bootstrap, nodes: HashMap::new(), addrs: HashMap::new() })
+        Ok(Self { bootstrap, nodes: HashMap::new(), addrs: HashMap::new(), committed: false })
     }
 
     /// Asks the broker that was named.
@@ -234,8 +236,12 @@ impl Cluster {
         let mut offsets = HashMap::new();
         for (leader, partitions) in by_leader {
             let topics = vec![ListOffsetsTopic { name: name.clone(), partitions }];
-            let answer =
-                self.call_on(leader, ListOffsetsRequest { topics, ..Default::default() })?;
+            let request = ListOffsetsRequest {
+                isolation_level: i8::from(self.committed),
+                topics,
+                ..ListOffsetsRequest::default()
+            };
+            let answer = self.call_on(leader, request)?;
             for partition in answer.topics.into_iter().flat_map(|topic| topic.partitions) {
                 check(partition.error_code, || {
                     format!("{name} partition {}", partition.partition_index)

@@ -1,27 +1,30 @@
 //! `yeoul consume TOPIC`: records to stdout, from any place, to the end or for ever.
 //!
 //! With `--group` it starts where the group stopped and commits what it has written out, as a
-//! client that assigns partitions itself: it does not share them with other members.
+//! client that assigns partitions itself: it does not share them with other members. Records of
+//! transactions that are open or were aborted are left out unless asked for.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
-use base64::Engine;
 use bytes::Bytes;
-use clap::{Args, ValueEnum};
-use serde_json::{Map, Value, json};
+use clap::Args;
+use yeoul_base::AbortedTxn;
 use yeoul_kafka_wire::api::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use yeoul_kafka_wire::api::find_coordinator::{FindCoordinatorRequest, GROUP};
-use yeoul_kafka_wire::api::list_offsets::{EARLIEST, LATEST};
+use yeoul_kafka_wire::api::list_offsets::LATEST;
 use yeoul_kafka_wire::api::metadata::MetadataTopic;
 use yeoul_kafka_wire::api::offset_commit::{
     OffsetCommitPartition, OffsetCommitRequest, OffsetCommitTopic,
 };
 use yeoul_kafka_wire::api::offset_fetch::{OffsetFetchGroup, OffsetFetchRequest};
-use yeoul_log::batch::{self, BatchHeader, Record};
+use yeoul_log::batch::{self, BatchHeader};
+use yeoul_log::reader::Aborting;
 
 use super::client::{Bootstrap, Cluster, check};
+use super::place::{Place, Places, parse_place};
+use super::record::{self, Format};
 use crate::output::{Failure, Output};
 
 const WAIT_MS: i32 = 500;
@@ -33,9 +36,10 @@ pub(crate) struct ConsumeArgs {
     #[command(flatten)]
     bootstrap: Bootstrap,
     topic: String,
-    /// Where to begin: beginning, end, an offset, or a time such as 2026-11-21T09:00:00Z
-    #[arg(long, value_name = "PLACE", value_parser = parse_from)]
-    from: Option<From>,
+    /// Where to begin: beginning, end, an offset, a time such as 2026-11-21T09:00:00Z, or how
+    /// long ago such as 90m
+    #[arg(long, value_name = "PLACE", value_parser = parse_place)]
+    from: Option<Place>,
     /// One partition only
     #[arg(long, short)]
     partition: Option<i32>,
@@ -51,49 +55,16 @@ pub(crate) struct ConsumeArgs {
     /// How a record is written
     #[arg(long, value_enum)]
     format: Option<Format>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// The value as it is
-    Value,
-    /// Key, tab, value
-    KeyValue,
-    /// One JSON object a line: key, value, headers and place
-    Json,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum From {
-    Beginning,
-    End,
-    Offset(i64),
-    /// Milliseconds since 1970.
-    Time(i64),
-}
-
-fn parse_from(text: &str) -> Result<From, String> {
-    match text {
-        "beginning" | "earliest" => return Ok(From::Beginning),
-        "end" | "latest" => return Ok(From::End),
-        _ => {}
-    }
-    if let Ok(offset) = text.parse::<i64>()
-        && offset >= 0
-    {
-        return Ok(From::Offset(offset));
-    }
-    chrono::DateTime::parse_from_rfc3339(text)
-        .map(|time| From::Time(time.timestamp_millis()))
-        .map_err(|_| {
-            "give beginning, end, an offset, or a time such as 2026-11-21T09:00:00Z".to_owned()
-        })
+    /// Also records of transactions that are open or were aborted
+    #[arg(long)]
+    uncommitted: bool,
 }
 
 pub(crate) fn consume(args: ConsumeArgs, output: Output) -> Result<ExitCode, Failure> {
     let default = if output == Output::Json { Format::Json } else { Format::Value };
     let format = args.format.unwrap_or(default);
     let mut cluster = Cluster::connect(&args.bootstrap)?;
+    cluster.committed = !args.uncommitted;
     let mut topic = cluster.topic(&args.topic, false)?;
     if let Some(wanted) = args.partition {
         topic.partitions.retain(|partition| partition.partition_index == wanted);
@@ -112,6 +83,7 @@ pub(crate) fn consume(args: ConsumeArgs, output: Output) -> Result<ExitCode, Fai
         ends,
         left: args.max.unwrap_or(u64::MAX),
         format,
+        isolation: i8::from(!args.uncommitted),
     };
     match consumer.run(&mut cluster, commits.as_ref()) {
         // The reader of our output has seen enough.
@@ -130,7 +102,7 @@ enum Stop {
     Failure(Failure),
 }
 
-impl std::convert::From<Failure> for Stop {
+impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         Self::Failure(failure)
     }
@@ -144,32 +116,18 @@ fn start(
     args: &ConsumeArgs,
     commits: Option<&Commits<'_>>,
 ) -> Result<BTreeMap<i32, i64>, Failure> {
-    let earliest = cluster.offsets(topic, EARLIEST)?;
-    let latest = cluster.offsets(topic, LATEST)?;
-    let at = |offsets: &HashMap<i32, i64>, number: i32| offsets.get(&number).copied().unwrap_or(0);
-    let by_time = match args.from {
-        Some(From::Time(time_ms)) => cluster.offsets(topic, time_ms)?,
-        _ => HashMap::new(),
-    };
     let committed = match (args.from, commits) {
         (None, Some(commits)) => commits.all(cluster)?.remove(&args.topic).unwrap_or_default(),
         _ => BTreeMap::new(),
     };
+    let default = if args.follow && commits.is_none() { Place::End } else { Place::Beginning };
+    let places = Places::find(cluster, topic, args.from.unwrap_or(default))?;
     let mut positions = BTreeMap::new();
     for partition in &topic.partitions {
         let number = partition.partition_index;
-        let (first, end) = (at(&earliest, number), at(&latest, number));
-        let position = match args.from {
-            Some(From::Beginning) => first,
-            Some(From::End) => end,
-            Some(From::Offset(offset)) => offset.clamp(first, end),
-            // −1: nothing is as late as that.
-            Some(From::Time(_)) => by_time.get(&number).copied().filter(|o| *o >= 0).unwrap_or(end),
-            None => match committed.get(&number) {
-                Some(offset) => (*offset).clamp(first, end),
-                None if args.follow && commits.is_none() => end,
-                None => first,
-            },
+        let position = match committed.get(&number) {
+            Some(offset) => (*offset).clamp(places.first(number), places.end(number)),
+            None => places.offset(number),
         };
         positions.insert(number, position);
     }
@@ -184,6 +142,15 @@ struct Consumer {
     ends: Option<HashMap<i32, i64>>,
     left: u64,
     format: Format,
+    /// As Kafka numbers it: 0 reads uncommitted, 1 committed.
+    isolation: i8,
+}
+
+/// What a fetch brought of one partition.
+struct Fetched {
+    partition: i32,
+    records: Vec<Bytes>,
+    aborted: Vec<AbortedTxn>,
 }
 
 impl Consumer {
@@ -196,8 +163,8 @@ impl Consumer {
             }
             let before = self.positions.clone();
             for (leader, partitions) in wanted {
-                for (number, records) in self.fetch(cluster, leader, partitions)? {
-                    self.write(&mut out, number, records)?;
+                for fetched in self.fetch(cluster, leader, partitions)? {
+                    self.write(&mut out, fetched)?;
                 }
             }
             out.flush().map_err(Stop::Pipe)?;
@@ -233,11 +200,12 @@ impl Consumer {
         cluster: &mut Cluster,
         leader: i32,
         partitions: Vec<FetchPartition>,
-    ) -> Result<Vec<(i32, Vec<Bytes>)>, Failure> {
+    ) -> Result<Vec<Fetched>, Failure> {
         let request = FetchRequest {
             max_wait_ms: WAIT_MS,
             min_bytes: 1,
             max_bytes: FETCH_BYTES,
+            isolation_level: self.isolation,
             topics: vec![FetchTopic { name: self.topic.clone(), partitions }],
             ..FetchRequest::default()
         };
@@ -247,17 +215,23 @@ impl Consumer {
         for partition in answer.topics.into_iter().flat_map(|topic| topic.partitions) {
             let number = partition.partition_index;
             check(partition.error_code, || format!("{} partition {number}", self.topic))?;
-            fetched.push((number, partition.records.0));
+            let aborted = partition.aborted_transactions.unwrap_or_default().into_iter();
+            let aborted = aborted.map(|txn| AbortedTxn {
+                producer_id: txn.producer_id,
+                first_offset: txn.first_offset,
+            });
+            fetched.push(Fetched {
+                partition: number,
+                records: partition.records.0,
+                aborted: aborted.collect(),
+            });
         }
         Ok(fetched)
     }
 
-    fn write(
-        &mut self,
-        out: &mut impl Write,
-        number: i32,
-        records: Vec<Bytes>,
-    ) -> Result<(), Stop> {
+    fn write(&mut self, out: &mut impl Write, fetched: Fetched) -> Result<(), Stop> {
+        let Fetched { partition: number, records, aborted } = fetched;
+        let mut aborting = Aborting::new(&aborted);
         // A broker may cut the last batch short; it comes whole with the next fetch.
         for one in records.into_iter().flat_map(batch::split).map_while(Result::ok) {
             let bad = |error| {
@@ -265,7 +239,9 @@ impl Consumer {
             };
             let header = BatchHeader::parse(&one).map_err(bad)?;
             let from = self.positions.get(&number).copied().unwrap_or(0);
-            if !header.is_control() {
+            if header.is_control() {
+                aborting.marker(&header, &one);
+            } else if !aborting.covers(&header) {
                 for record in batch::decode(&one).map_err(bad)? {
                     if record.offset < from {
                         continue;
@@ -273,7 +249,7 @@ impl Consumer {
                     if self.left == 0 {
                         return Ok(());
                     }
-                    write_record(out, self.format, &self.topic, number, &record)
+                    record::write(out, self.format, &self.topic, number, &record)
                         .map_err(Stop::Pipe)?;
                     self.left -= 1;
                     self.positions.insert(number, record.offset + 1);
@@ -283,55 +259,6 @@ impl Consumer {
         }
         Ok(())
     }
-}
-
-fn write_record(
-    out: &mut impl Write,
-    format: Format,
-    topic: &str,
-    partition: i32,
-    record: &Record,
-) -> io::Result<()> {
-    match format {
-        Format::Value => out.write_all(record.value.as_deref().unwrap_or_default())?,
-        Format::KeyValue => {
-            out.write_all(record.key.as_deref().unwrap_or_default())?;
-            out.write_all(b"\t")?;
-            out.write_all(record.value.as_deref().unwrap_or_default())?;
-        }
-        Format::Json => out.write_all(as_json(topic, partition, record).to_string().as_bytes())?,
-    }
-    out.write_all(b"\n")
-}
-
-/// Texts as they are; where bytes are not UTF-8, both key and value are in base64 and
-/// `encoding` says so.
-fn as_json(topic: &str, partition: i32, record: &Record) -> Value {
-    let texts = [&record.key, &record.value];
-    let readable = texts.into_iter().flatten().all(|bytes| std::str::from_utf8(bytes).is_ok());
-    let show = |bytes: &Option<Bytes>| match bytes {
-        None => Value::Null,
-        Some(bytes) if readable => Value::from(String::from_utf8_lossy(bytes).into_owned()),
-        Some(bytes) => Value::from(base64::engine::general_purpose::STANDARD.encode(bytes)),
-    };
-    let headers: Vec<_> = record
-        .headers
-        .iter()
-        .map(|header| {
-            let value = header.value.as_ref().map(|value| String::from_utf8_lossy(value));
-            json!([String::from_utf8_lossy(&header.name), value])
-        })
-        .collect();
-    let mut out = Map::new();
-    out.insert("topic".into(), topic.into());
-    out.insert("partition".into(), partition.into());
-    out.insert("offset".into(), record.offset.into());
-    out.insert("timestamp_ms".into(), record.timestamp_ms.into());
-    out.insert("key".into(), show(&record.key));
-    out.insert("value".into(), show(&record.value));
-    out.insert("encoding".into(), if readable { "utf8" } else { "base64" }.into());
-    out.insert("headers".into(), headers.into());
-    Value::Object(out)
 }
 
 /// The broker that looks after a group.
@@ -386,7 +313,7 @@ impl Commits<'_> {
         Ok(all)
     }
 
-    fn commit(
+    pub(super) fn commit(
         &self,
         cluster: &mut Cluster,
         topic: &str,

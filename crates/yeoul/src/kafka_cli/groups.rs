@@ -1,4 +1,4 @@
-//! `yeoul groups list | describe | delete`.
+//! `yeoul groups list | describe | reset | delete`.
 
 use std::process::ExitCode;
 
@@ -11,6 +11,7 @@ use yeoul_kafka_wire::api::list_offsets::LATEST;
 
 use super::client::{Bootstrap, Cluster, check};
 use super::consume::{Commits, coordinator};
+use super::reset::ResetArgs;
 use crate::output::{self, Failure, Output};
 
 #[derive(Debug, Args)]
@@ -27,6 +28,8 @@ enum GroupsCommand {
     List,
     /// Members, and how far the group is in each partition
     Describe { name: String },
+    /// Move a group that has no members to another place
+    Reset(ResetArgs),
     /// Forget a group without members, with its offsets
     Delete { name: String },
 }
@@ -36,6 +39,7 @@ pub(crate) fn groups(args: GroupsArgs, output: Output) -> Result<ExitCode, Failu
     match args.command {
         GroupsCommand::List => list(&mut cluster, output)?,
         GroupsCommand::Describe { name } => describe(&mut cluster, &name, output)?,
+        GroupsCommand::Reset(reset) => super::reset::reset(&mut cluster, &reset, output)?,
         GroupsCommand::Delete { name } => delete(&mut cluster, &name)?,
     }
     Ok(ExitCode::SUCCESS)

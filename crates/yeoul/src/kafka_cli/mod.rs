@@ -4,7 +4,10 @@
 mod client;
 mod consume;
 mod groups;
+mod place;
 mod produce;
+mod record;
+mod reset;
 mod topics;
 
 pub(crate) use consume::{ConsumeArgs, consume};

@@ -15,6 +15,7 @@ use yeoul_kafka_wire::api::produce::{ProducePartition, ProduceRequest, ProduceTo
 use yeoul_log::batch::{BatchBuilder, Codec, Header};
 
 use super::client::{Bootstrap, Cluster, check};
+use super::record;
 use super::topics::key_value;
 use crate::output::{self, Failure, Output};
 
@@ -44,9 +45,20 @@ pub(crate) struct ProduceArgs {
     /// How batches are packed
     #[arg(long, value_enum, default_value = "none")]
     codec: CodecName,
+    /// What a line is; `json` is what `yeoul consume --format json` writes
+    #[arg(long, value_enum, default_value = "value", conflicts_with = "key_separator")]
+    format: LineFormat,
     /// Write an empty value as null, which deletes in compacted and upsert topics
     #[arg(long)]
     empty_is_null: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LineFormat {
+    /// The value, after a key when there is a key separator
+    Value,
+    /// A JSON object: key, value, headers, timestamp_ms
+    Json,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -144,6 +156,7 @@ struct Producer {
     leaders: Vec<i32>,
     fixed: Option<i32>,
     separator: Option<Vec<u8>>,
+    format: LineFormat,
     headers: Vec<Header>,
     codec: Codec,
     empty_is_null: bool,
@@ -183,6 +196,7 @@ impl Producer {
             leaders,
             fixed: args.partition,
             separator: args.key_separator.clone().map(String::into_bytes),
+            format: args.format,
             headers,
             codec: args.codec.into(),
             empty_is_null: args.empty_is_null,
@@ -194,14 +208,42 @@ impl Producer {
     }
 
     fn push(&mut self, line: &[u8]) -> Result<(), Failure> {
-        let (key, value) = self.take_apart(line)?;
-        let partition = self.partition_of(key);
-        let value = (!value.is_empty() || !self.empty_is_null).then_some(value);
         let now_ms = self.clock.now_ms();
+        if self.format == LineFormat::Json {
+            let mut record = record::from_json(line).map_err(|what| {
+                Failure::new(format!("line {}: {what}", self.lines() + 1))
+                    .hint("a line is what `yeoul consume --format json` writes")
+            })?;
+            record.headers.extend(self.headers.iter().cloned());
+            let time_ms = record.timestamp_ms.unwrap_or(now_ms);
+            let (key, value) = (record.key.as_deref(), record.value.as_deref());
+            return self.add(time_ms, key, value, &record.headers);
+        }
+        let (key, value) = self.take_apart(line)?;
+        let value = (!value.is_empty() || !self.empty_is_null).then_some(value);
+        let headers = std::mem::take(&mut self.headers);
+        let added = self.add(now_ms, key, value, &headers);
+        self.headers = headers;
+        added
+    }
+
+    fn add(
+        &mut self,
+        time_ms: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[Header],
+    ) -> Result<(), Failure> {
+        let partition = self.partition_of(key);
         let codec = self.codec;
         let batch = self.open.entry(partition).or_insert_with(|| BatchBuilder::new(codec));
-        batch.push(now_ms, key, value, &self.headers);
+        batch.push(time_ms, key, value, headers);
         if batch.len_bytes() >= BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// Lines taken so far.
+    fn lines(&self) -> u64 {
+        self.sent + self.open.values().map(|batch| batch.count() as u64).sum::<u64>()
     }
 
     fn take_apart<'l>(&self, line: &'l [u8]) -> Result<(Option<&'l [u8]>, &'l [u8]), Failure> {
@@ -213,9 +255,8 @@ impl Producer {
         match split {
             Some((key, value)) => Ok((Some(key), value)),
             None => {
-                let number = self.sent + self.open.values().map(|b| b.count() as u64).sum::<u64>();
                 let separator = String::from_utf8_lossy(separator);
-                Err(Failure::new(format!("line {} has no `{separator}`", number + 1)).hint(
+                Err(Failure::new(format!("line {} has no `{separator}`", self.lines() + 1)).hint(
                     "every line needs key, separator and value when --key-separator is given",
                 ))
             }
