@@ -4,29 +4,35 @@
 //! committed offsets. Membership is decided under one lock by [`state::Group`], which knows no
 //! sockets and no timers; answers that wait are one-shot channels kept with their members.
 
+mod components;
+mod consumer;
+mod expiry;
 mod facts;
+mod offsets;
 mod state;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
-use yeoul_base::{Clock, Commit, Rand, Store, StoreError, TopicId};
+use yeoul_base::{Clock, Commit, Rand, Store};
 use yeoul_kafka_wire::ErrorCode;
 use yeoul_kafka_wire::api::heartbeat::HeartbeatRequest;
 use yeoul_kafka_wire::api::join_group::{JoinGroupRequest, JoinGroupResponse};
 use yeoul_kafka_wire::api::leave_group::LeavingMember;
-use yeoul_kafka_wire::api::offset_commit::OffsetCommitRequest;
 use yeoul_kafka_wire::api::sync_group::{SyncGroupRequest, SyncGroupResponse};
 
-use crate::broker::commit_on;
+use crate::options::GroupOptions;
+use facts::Record;
 use state::Group;
 
+pub use components::{ComponentGroup, ComponentGroups, ComponentOffset};
 pub(crate) use facts::{Committed, OffsetKey};
+pub(crate) use offsets::Claim;
 pub(crate) use state::Caller;
 
 /// A group's name: with the rest of its keys it must fit a fact's key.
@@ -79,10 +85,13 @@ pub(crate) struct Groups {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     rand: Arc<dyn Rand>,
-    initial_delay: Duration,
+    options: GroupOptions,
+    components: Option<Arc<dyn ComponentGroups>>,
     groups: Mutex<HashMap<String, Group>>,
     /// A deadline may have come nearer.
     changed: Notify,
+    /// Groups that had members when the node stopped are empty since then.
+    started_ms: i64,
 }
 
 impl Groups {
@@ -90,14 +99,62 @@ impl Groups {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         rand: Arc<dyn Rand>,
-        initial_delay: Duration,
+        options: GroupOptions,
+        components: Option<Arc<dyn ComponentGroups>>,
     ) -> Self {
-        let groups = Mutex::new(HashMap::new());
-        Self { store, clock, rand, initial_delay, groups, changed: Notify::new() }
+        Self {
+            started_ms: clock.now_ms(),
+            store,
+            clock,
+            rand,
+            options,
+            components,
+            groups: Mutex::new(HashMap::new()),
+            changed: Notify::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Group>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn component(&self, name: &str) -> Option<ComponentGroup> {
+        self.components.as_ref()?.group(name)
+    }
+
+    /// A group without members, going on where the last ones were.
+    fn opened(&self, name: &str) -> Group {
+        let (generation, protocol_type) = facts::record(&*self.store, name)
+            .map_or((0, String::new()), |kept| (kept.generation, kept.protocol_type));
+        Group::new(self.options, generation, protocol_type)
+    }
+
+    /// Tells the store when a group got its first member or lost its last: offsets are kept for
+    /// so long after that, also over a restart. Nobody waits for it; when it is lost in a crash,
+    /// the group counts as empty from the restart on.
+    fn record(&self, name: &str, group: &mut Group) {
+        let has_members = !group.is_empty();
+        if has_members == group.recorded {
+            return;
+        }
+        group.recorded = has_members;
+        let kept = Record {
+            protocol_type: group.protocol_type().to_owned(),
+            generation: group.generation(),
+            empty_since_ms: (!has_members).then(|| self.clock.now_ms()),
+        };
+        // Without offsets there is nothing to keep it for.
+        let wanted = has_members || facts::has_offsets(&*self.store, name);
+        let fact = (Record::fact(name), wanted.then(|| kept.encode()));
+        let name = name.to_owned();
+        self.store.submit(
+            Commit { facts: vec![fact], ..Commit::default() },
+            Box::new(move |done| {
+                if let Err(error) = done {
+                    tracing::warn!(group = %name, %error, "whether a group has members was not kept");
+                }
+            }),
+        );
     }
 
     pub(crate) async fn join(
@@ -110,8 +167,15 @@ impl Groups {
             member_id: request.member_id.clone(),
             ..JoinGroupResponse::default()
         };
-        if let Err(code) = check_group_id(&request.group_id) {
-            return refuse(code);
+        if request.group_id.is_empty() || request.group_id.len() > GROUP_BYTES_MAX {
+            return refuse(ErrorCode::INVALID_GROUP_ID);
+        }
+        if self.component(&request.group_id).is_some() {
+            return refuse(ErrorCode::GROUP_AUTHORIZATION_FAILED);
+        }
+        // A known member or an id that was given out has its group.
+        if !request.member_id.is_empty() && !self.lock().contains_key(&request.group_id) {
+            return refuse(ErrorCode::UNKNOWN_MEMBER_ID);
         }
         let (send, receive) = oneshot::channel();
         {
@@ -121,9 +185,10 @@ impl Groups {
             }
             let group = groups
                 .entry(request.group_id.clone())
-                .or_insert_with(|| Group::new(self.initial_delay));
+                .or_insert_with(|| self.opened(&request.group_id));
             let fresh_id = fresh_member_id(&caller, &request, &*self.rand);
             group.join(self.clock.monotonic(), caller, &request, fresh_id, send);
+            self.record(&request.group_id, group);
         }
         self.changed.notify_one();
         receive.await.unwrap_or_else(|_| refuse(ErrorCode::UNKNOWN_MEMBER_ID))
@@ -150,111 +215,41 @@ impl Groups {
         }
     }
 
-    pub(crate) fn leave(&self, group: &str, member: &LeavingMember) -> ErrorCode {
-        let code = match self.lock().get_mut(group) {
-            Some(group) => group.leave(self.clock.monotonic(), member),
+    pub(crate) fn leave(&self, name: &str, member: &LeavingMember) -> ErrorCode {
+        let code = match self.lock().get_mut(name) {
+            Some(group) => {
+                let code = group.leave(self.clock.monotonic(), member);
+                self.record(name, group);
+                code
+            }
             None => ErrorCode::UNKNOWN_MEMBER_ID,
         };
         self.changed.notify_one();
         code
     }
 
-    /// Whether the sender may commit: a member of the current generation, or anybody while the
-    /// group has no members.
-    pub(crate) fn check_commit(&self, request: &OffsetCommitRequest) -> Result<(), ErrorCode> {
-        check_group_id(&request.group_id)?;
-        match self.lock().get_mut(&request.group_id) {
-            Some(group) => group.check_commit(self.clock.monotonic(), request),
-            None if request.generation_id < 0 => Ok(()),
-            None => Err(ErrorCode::ILLEGAL_GENERATION),
-        }
-    }
-
-    pub(crate) async fn commit_offsets(
-        &self,
-        group: &str,
-        entries: Vec<(OffsetKey, Committed)>,
-    ) -> Result<(), StoreError> {
-        let facts = entries
-            .into_iter()
-            .map(|(key, value)| (key.fact(group), Some(value.encode())))
-            .collect();
-        commit_on(&*self.store, Commit { facts, ..Commit::default() }).await.map(|_| ())
-    }
-
-    /// What a group committed, ordered by topic id and partition.
-    pub(crate) fn offsets(&self, group: &str) -> BTreeMap<OffsetKey, Committed> {
-        facts::of_group(&*self.store, group)
-    }
-
-    /// Forgets a group without members, with its offsets.
-    pub(crate) async fn delete(&self, name: &str) -> Result<(), ErrorCode> {
-        let known = {
-            let mut groups = self.lock();
-            match groups.get(name) {
-                Some(group) if !group.is_empty() => return Err(ErrorCode::NON_EMPTY_GROUP),
-                _ => groups.remove(name).is_some(),
-            }
-        };
-        let keys: Vec<_> = self.offsets(name).into_keys().collect();
-        if keys.is_empty() && !known {
-            return Err(ErrorCode::GROUP_ID_NOT_FOUND);
-        }
-        let facts = keys.into_iter().map(|key| (key.fact(name), None)).collect();
-        let done = commit_on(&*self.store, Commit { facts, ..Commit::default() }).await;
-        done.map(|_| ()).map_err(|error| crate::errors::of_store(&error))
-    }
-
-    /// Drops all offsets of a deleted topic. Failing leaves facts nobody can reach: the topic's
-    /// id is never given again.
-    pub(crate) async fn forget_topic(&self, topic: TopicId) {
-        let facts: Vec<_> =
-            facts::of_topic(&*self.store, topic).into_iter().map(|key| (key, None)).collect();
-        if facts.is_empty() {
-            return;
-        }
-        if let Err(error) = commit_on(&*self.store, Commit { facts, ..Commit::default() }).await {
-            tracing::warn!(%topic, %error, "offsets of a deleted topic stay behind");
-        }
-    }
-
     /// One group, or `None` when it has neither members nor offsets.
     pub(crate) fn describe(&self, name: &str) -> Option<GroupInfo> {
+        if let Some(component) = self.component(name) {
+            return Some(component.describe(&*self.store));
+        }
         let offsets = self.offsets(name);
         let live = self.lock().get(name).map(|group| group.describe(name));
         let mut info = match live {
             Some(info) => info,
             None if offsets.is_empty() => return None,
-            None => Group::new(self.initial_delay).describe(name),
+            None => self.opened(name).describe(name),
         };
         info.offsets = self.readable(offsets);
         Some(info)
-    }
-
-    fn readable(&self, offsets: BTreeMap<OffsetKey, Committed>) -> Vec<GroupOffset> {
-        let topics = self.store.topics();
-        offsets
-            .into_iter()
-            .filter_map(|(key, value)| {
-                let topic = topics.by_id(key.topic)?;
-                let part = crate::broker::partition(topic, key.partition)?;
-                let end = self.store.ends(part)?.high;
-                Some(GroupOffset {
-                    topic: topic.name.to_string(),
-                    partition: key.partition,
-                    committed: value.offset,
-                    lag: end.saturating_sub(value.offset).max(0),
-                    metadata: value.metadata,
-                    committed_ms: value.committed_ms,
-                })
-            })
-            .collect()
     }
 
     /// Every group with members or offsets, by name.
     pub(crate) fn list(&self) -> Vec<GroupInfo> {
         let mut names: BTreeSet<String> = facts::names(&*self.store);
         names.extend(self.lock().keys().cloned());
+        let components = self.components.as_ref().map(|from| from.groups()).unwrap_or_default();
+        names.extend(components.into_iter().map(|component| component.name));
         names.iter().filter_map(|name| self.describe(name)).collect()
     }
 
@@ -263,8 +258,9 @@ impl Groups {
         let now = self.clock.monotonic();
         let mut groups = self.lock();
         // A group without members is only its offsets, which are facts.
-        groups.retain(|_, group| {
+        groups.retain(|name, group| {
             group.tick(now);
+            self.record(name, group);
             !group.is_forgettable()
         });
         let next = groups.values().filter_map(Group::next_deadline).min();
@@ -286,13 +282,6 @@ impl Groups {
             }
         }
     }
-}
-
-fn check_group_id(group: &str) -> Result<(), ErrorCode> {
-    if group.is_empty() || group.len() > GROUP_BYTES_MAX {
-        return Err(ErrorCode::INVALID_GROUP_ID);
-    }
-    Ok(())
 }
 
 /// A name nobody has: readable by its first part, unique by its second.

@@ -16,7 +16,9 @@ mod metrics;
 mod options;
 mod server;
 
-pub use group::{GroupInfo, GroupMember, GroupOffset};
+pub use group::{
+    ComponentGroup, ComponentGroups, ComponentOffset, GroupInfo, GroupMember, GroupOffset,
+};
 pub use metrics::{KafkaCounts, KafkaMetrics};
-pub use options::{KafkaOptions, Listener};
+pub use options::{GroupOptions, KafkaOptions, Listener};
 pub use server::{KafkaGroups, KafkaServer};

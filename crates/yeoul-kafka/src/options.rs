@@ -1,6 +1,9 @@
 //! What the listener is told at start.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::group::ComponentGroups;
 
 /// Where to listen, and under which name clients are told to come back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +50,41 @@ pub struct KafkaOptions {
     pub request_memory_bytes: usize,
     /// A connection without a request for so long is closed.
     pub idle_max: Duration,
-    /// How long the first join of an empty group waits for other members.
+    pub groups: GroupOptions,
+    /// What of this node is shown as consumer groups beside those of clients.
+    pub components: Option<Arc<dyn ComponentGroups>>,
+}
+
+/// Bounds of consumer groups, named in brackets as Kafka names them.
+#[derive(Debug, Clone, Copy)]
+pub struct GroupOptions {
+    /// How long the first join of an empty group waits for other members; as long again while
+    /// they keep coming (`group.initial.rebalance.delay.ms`).
     pub initial_rebalance_delay: Duration,
+    /// The least a member may ask for (`group.min.session.timeout.ms`).
+    pub session_min: Duration,
+    /// The most a member may ask for (`group.max.session.timeout.ms`).
+    pub session_max: Duration,
+    /// Members of one group, those that only have an id so far included (`group.max.size`).
+    pub size_max: usize,
+    /// How long offsets are kept after their group lost its last member, or, of a consumer that
+    /// never joined, after they were committed (`offsets.retention.minutes`).
+    pub offsets_retention: Duration,
+    /// How often that is looked at (`offsets.retention.check.interval.ms`).
+    pub offsets_check_every: Duration,
+}
+
+impl Default for GroupOptions {
+    fn default() -> Self {
+        Self {
+            initial_rebalance_delay: Duration::from_millis(50),
+            session_min: Duration::from_secs(6),
+            session_max: Duration::from_secs(1800),
+            size_max: 10_000,
+            offsets_retention: Duration::from_secs(7 * 24 * 3600),
+            offsets_check_every: Duration::from_secs(600),
+        }
+    }
 }
 
 impl Default for KafkaOptions {
@@ -61,7 +97,8 @@ impl Default for KafkaOptions {
             connections_max: 10_000,
             request_memory_bytes: 256 << 20,
             idle_max: Duration::from_secs(600),
-            initial_rebalance_delay: Duration::from_millis(50),
+            groups: GroupOptions::default(),
+            components: None,
         }
     }
 }

@@ -103,6 +103,8 @@ impl KafkaServer {
         let mut tasks = JoinSet::new();
         let timers = Arc::clone(&self.broker);
         tasks.spawn(async move { timers.groups.run_timers().await });
+        let expiry = Arc::clone(&self.broker);
+        tasks.spawn(async move { expiry.groups.run_expiry().await });
         for (socket, addr, listener) in self.listeners {
             let broker = Arc::clone(&self.broker);
             tasks.spawn(accept(broker, socket, addr, listener, stopping.clone()));

@@ -8,6 +8,9 @@ use yeoul_base::{FactKey, FactKind, Store, TopicId};
 
 const KEY_VERSION: u8 = 1;
 const VALUE_VERSION: u8 = 1;
+/// Keys that begin with it are groups, not offsets.
+const RECORD_KEY_VERSION: u8 = 2;
+const RECORD_VERSION: u8 = 1;
 
 /// Which partition of a group's offsets. By the topic's id: a topic made again under the same
 /// name starts without offsets.
@@ -27,6 +30,82 @@ pub(crate) struct Committed {
     /// The client's own text.
     pub(crate) metadata: String,
     pub(crate) committed_ms: i64,
+}
+
+/// What is kept of a group itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) protocol_type: String,
+    /// Of the last members.
+    pub(crate) generation: i32,
+    /// When the last member went, in milliseconds since 1970; `None` while there are members.
+    pub(crate) empty_since_ms: Option<i64>,
+}
+
+impl Record {
+    pub(crate) fn fact(group: &str) -> FactKey {
+        let mut out = FieldWriter::versioned(RECORD_KEY_VERSION);
+        out.str(group);
+        FactKey::new(FactKind::GroupOffset, out.finish())
+    }
+
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut out = FieldWriter::versioned(RECORD_VERSION);
+        out.str(&self.protocol_type).i64(self.generation.into());
+        out.bool(self.empty_since_ms.is_none()).i64(self.empty_since_ms.unwrap_or(0));
+        out.finish()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, FieldError> {
+        let mut input = FieldReader::versioned(bytes, RECORD_VERSION)?;
+        let protocol_type = input.str("protocol_type")?.to_owned();
+        let generation = i32::try_from(input.i64("generation")?)
+            .map_err(|_| FieldError { field: "generation", what: "number above 32 bits" })?;
+        let has_members = input.bool("has_members")?;
+        let since = input.i64("empty_since_ms")?;
+        input.end()?;
+        Ok(Self { protocol_type, generation, empty_since_ms: (!has_members).then_some(since) })
+    }
+}
+
+fn decode_record_key(key: &[u8]) -> Result<&str, FieldError> {
+    let mut input = FieldReader::versioned(key, RECORD_KEY_VERSION)?;
+    let group = input.str("group")?;
+    input.end()?;
+    Ok(group)
+}
+
+/// What is kept of one group.
+pub(crate) fn record(store: &dyn Store, group: &str) -> Option<Record> {
+    let value = store.fact(FactKind::GroupOffset, &Record::fact(group).key)?;
+    Record::decode(&value)
+        .inspect_err(
+            |error| tracing::warn!(group, %error, "what is kept of a group does not decode"),
+        )
+        .ok()
+}
+
+/// Everything that is kept, as it lies in the store. What does not decode is left out.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    /// By group; the bytes are the value's.
+    pub(crate) offsets: BTreeMap<String, Vec<(OffsetKey, Committed, Bytes)>>,
+    pub(crate) records: BTreeMap<String, (Record, Bytes)>,
+}
+
+pub(crate) fn kept(store: &dyn Store) -> Kept {
+    let mut kept = Kept::default();
+    for (key, value) in store.facts(FactKind::GroupOffset, &[KEY_VERSION]) {
+        if let (Ok((group, at)), Ok(what)) = (decode_key(&key), Committed::decode(&value)) {
+            kept.offsets.entry(group.to_owned()).or_default().push((at, what, value));
+        }
+    }
+    for (key, value) in store.facts(FactKind::GroupOffset, &[RECORD_KEY_VERSION]) {
+        if let (Ok(group), Ok(record)) = (decode_record_key(&key), Record::decode(&value)) {
+            kept.records.insert(group.to_owned(), (record, value));
+        }
+    }
+    kept
 }
 
 fn prefix(group: &str) -> FieldWriter {
@@ -93,6 +172,11 @@ pub(crate) fn of_group(store: &dyn Store, group: &str) -> BTreeMap<OffsetKey, Co
     offsets
 }
 
+/// Whether a group committed anything that is kept.
+pub(crate) fn has_offsets(store: &dyn Store, group: &str) -> bool {
+    !store.facts(FactKind::GroupOffset, &prefix(group).finish()).is_empty()
+}
+
 /// The facts of all groups about one topic.
 pub(crate) fn of_topic(store: &dyn Store, topic: TopicId) -> Vec<FactKey> {
     let all = store.facts(FactKind::GroupOffset, &[KEY_VERSION]);
@@ -129,6 +213,18 @@ mod tests {
             Committed { offset: 5, leader_epoch: -1, metadata: "m".into(), committed_ms: 64 };
         assert_eq!(value.encode(), vec![1, 10, 1, 1, b'm', 0x80, 0x01]);
         assert_eq!(Committed::decode(&value.encode()), Ok(value));
+    }
+
+    #[test]
+    fn what_is_kept_of_a_group_has_its_documented_bytes() {
+        assert_eq!(Record::fact("g1").key, vec![2, 2, b'g', b'1']);
+        let mut record =
+            Record { protocol_type: "c".into(), generation: 3, empty_since_ms: Some(64) };
+        assert_eq!(record.encode(), vec![1, 1, b'c', 6, 0, 0x80, 0x01]);
+        assert_eq!(Record::decode(&record.encode()), Ok(record.clone()));
+        record.empty_since_ms = None;
+        assert_eq!(record.encode(), vec![1, 1, b'c', 6, 1, 0]);
+        assert_eq!(Record::decode(&record.encode()), Ok(record));
     }
 
     #[test]

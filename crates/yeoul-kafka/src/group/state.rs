@@ -7,7 +7,7 @@
 mod join;
 mod member;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,10 +16,10 @@ use yeoul_kafka_wire::ErrorCode;
 use yeoul_kafka_wire::api::heartbeat::HeartbeatRequest;
 use yeoul_kafka_wire::api::join_group::{JoinGroupMember, JoinGroupResponse};
 use yeoul_kafka_wire::api::leave_group::LeavingMember;
-use yeoul_kafka_wire::api::offset_commit::OffsetCommitRequest;
 use yeoul_kafka_wire::api::sync_group::{SyncGroupRequest, SyncGroupResponse};
 
-use super::GroupInfo;
+use super::{Claim, GroupInfo, consumer};
+use crate::options::GroupOptions;
 use member::Member;
 
 /// Who asks to join, beside what the request says.
@@ -29,6 +29,8 @@ pub(crate) struct Caller {
     pub(crate) client_host: String,
     /// The client understands being told its id first.
     pub(crate) member_id_required: bool,
+    /// The client understands that it leads but has nothing to assign.
+    pub(crate) skips_assignment: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +41,16 @@ enum Phase {
     /// Waiting for the leader's assignment.
     Completing,
     Stable,
+}
+
+/// The first joins of an empty group wait for others, so that a group that starts up does not
+/// rebalance once per member.
+#[derive(Debug, Clone, Copy)]
+struct Gathering {
+    /// Not longer than this.
+    until: Duration,
+    /// Somebody came since the deadline was set, so more may.
+    grew: bool,
 }
 
 /// See the module's head.
@@ -52,27 +64,38 @@ pub(super) struct Group {
     members: BTreeMap<String, Member>,
     /// Ids given out and not used yet, until when they hold.
     pending: HashMap<String, Duration>,
-    /// When the phase ends by itself.
+    /// When the phase ends by itself; in Stable: until when the last may fetch its assignment.
     deadline: Option<Duration>,
-    /// The first join of an empty group waits for others until the deadline.
-    in_initial_delay: bool,
-    initial_delay: Duration,
+    gathering: Option<Gathering>,
+    terms: GroupOptions,
+    /// The store has been told that there are members.
+    pub(super) recorded: bool,
 }
 
 impl Group {
-    pub(super) fn new(initial_delay: Duration) -> Self {
+    /// A group without members that goes on after `generation`.
+    pub(super) fn new(terms: GroupOptions, generation: i32, protocol_type: String) -> Self {
         Self {
             phase: Phase::Empty,
-            generation: 0,
-            protocol_type: String::new(),
+            generation,
+            protocol_type,
             protocol: String::new(),
             leader: None,
             members: BTreeMap::new(),
             pending: HashMap::new(),
             deadline: None,
-            in_initial_delay: false,
-            initial_delay,
+            gathering: None,
+            terms,
+            recorded: false,
         }
+    }
+
+    pub(super) fn generation(&self) -> i32 {
+        self.generation
+    }
+
+    pub(super) fn protocol_type(&self) -> &str {
+        &self.protocol_type
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -84,7 +107,29 @@ impl Group {
         self.members.is_empty() && self.pending.is_empty()
     }
 
+    /// The topics that its members read, when the group is settled and its members say so in
+    /// the form of Kafka's consumers.
+    pub(super) fn subscribed(&self) -> Option<BTreeSet<String>> {
+        if self.phase != Phase::Stable || self.protocol_type != consumer::PROTOCOL_TYPE {
+            return None;
+        }
+        let mut all = BTreeSet::new();
+        for member in self.members.values() {
+            all.extend(consumer::subscribed_topics(&member.metadata(&self.protocol))?);
+        }
+        Some(all)
+    }
+
+    /// As Kafka shows it: protocol and assignments only of a settled group.
     pub(super) fn describe(&self, name: &str) -> GroupInfo {
+        let protocol = if self.phase == Phase::Stable { self.protocol.as_str() } else { "" };
+        let members = self.members.iter().map(|(id, member)| {
+            let mut shown = member.describe(id, protocol);
+            if self.phase != Phase::Stable {
+                shown.assignment = Bytes::new();
+            }
+            shown
+        });
         GroupInfo {
             name: name.to_owned(),
             state: match self.phase {
@@ -94,9 +139,9 @@ impl Group {
                 Phase::Stable => "Stable",
             },
             protocol_type: self.protocol_type.clone(),
-            protocol: self.protocol.clone(),
+            protocol: protocol.to_owned(),
             generation: self.generation,
-            members: self.members.iter().map(|(id, m)| m.describe(id, &self.protocol)).collect(),
+            members: members.collect(),
             offsets: Vec::new(),
         }
     }
@@ -106,13 +151,14 @@ impl Group {
         match self.phase {
             Phase::Preparing => return,
             Phase::Empty => {
-                self.in_initial_delay = true;
-                self.deadline = Some(now + self.initial_delay);
+                let delay = self.terms.initial_rebalance_delay;
+                let until = now + self.patience().max(delay);
+                self.gathering = Some(Gathering { until, grew: false });
+                self.deadline = Some(now + delay);
             }
             Phase::Completing | Phase::Stable => {
-                self.in_initial_delay = false;
-                let patience = self.members.values().map(|member| member.rebalance_timeout).max();
-                self.deadline = Some(now + patience.unwrap_or_default());
+                self.gathering = None;
+                self.deadline = Some(now + self.patience());
             }
         }
         for member in self.members.values_mut() {
@@ -121,14 +167,28 @@ impl Group {
         self.phase = Phase::Preparing;
     }
 
+    /// The longest time that a member may take to come.
+    fn patience(&self) -> Duration {
+        self.members.values().map(|member| member.rebalance_timeout).max().unwrap_or_default()
+    }
+
     fn complete_join_if_ready(&mut self, now: Duration) {
         let all_here = self.members.values().all(Member::is_joining);
-        if self.phase == Phase::Preparing
-            && all_here
-            && self.pending.is_empty()
-            && !self.in_initial_delay
-        {
+        let gathering = self.gathering.is_some();
+        if self.phase == Phase::Preparing && all_here && self.pending.is_empty() && !gathering {
             self.complete_join(now);
+        }
+    }
+
+    /// Ends a wait for members, or lets it go on as long as new ones keep coming.
+    fn gathered(&mut self, now: Duration) {
+        match &mut self.gathering {
+            Some(gathering) if gathering.grew && now < gathering.until => {
+                gathering.grew = false;
+                let next = now + self.terms.initial_rebalance_delay;
+                self.deadline = Some(next.min(gathering.until));
+            }
+            _ => self.complete_join(now),
         }
     }
 
@@ -136,33 +196,51 @@ impl Group {
     fn complete_join(&mut self, now: Duration) {
         // Static members keep their place while they are away, until their session ends.
         self.members.retain(|_, member| member.is_joining() || member.instance_id.is_some());
-        self.in_initial_delay = false;
-        self.generation = self.generation.checked_add(1).unwrap_or(1);
+        self.gathering = None;
         if self.members.is_empty() {
+            self.next_generation();
             self.become_empty();
             return;
         }
-        let leader_here = self.leader.as_ref().is_some_and(|id| self.members.contains_key(id));
-        if !leader_here {
-            let joining = self.members.iter().find(|(_, member)| member.is_joining());
-            self.leader = joining.or(self.members.iter().next()).map(|(id, _)| id.clone());
+        if !self.elect() {
+            // Only static members that are away: nobody could assign anything.
+            self.deadline = Some(now + self.patience());
+            return;
         }
+        self.next_generation();
         self.protocol = self.vote();
         self.phase = Phase::Completing;
-        let patience = self.members.values().map(|member| member.rebalance_timeout).max();
-        self.deadline = Some(now + patience.unwrap_or_default());
+        self.deadline = Some(now + self.patience());
         let ids: Vec<_> = self.members.keys().cloned().collect();
         for id in ids {
             let answer = self.joined(&id);
             if let Some(member) = self.members.get_mut(&id) {
+                member.synced = false;
                 member.answer_join(now, answer);
             }
         }
     }
 
+    /// Keeps the leader if it is here, else takes one that is; whether there is any.
+    fn elect(&mut self) -> bool {
+        let here = |id: &String| self.members.get(id).is_some_and(Member::is_joining);
+        if !self.leader.as_ref().is_some_and(here) {
+            let first = self.members.iter().find(|(_, member)| member.is_joining());
+            match first.map(|(id, _)| id.clone()) {
+                Some(id) => self.leader = Some(id),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    fn next_generation(&mut self) {
+        self.generation = self.generation.checked_add(1).unwrap_or(1);
+    }
+
     fn become_empty(&mut self) {
         self.phase = Phase::Empty;
-        self.in_initial_delay = false;
+        self.gathering = None;
         self.deadline = None;
         self.leader = None;
         self.protocol.clear();
@@ -233,11 +311,15 @@ impl Group {
         };
         member.seen(now);
         member.syncing = Some(answer);
+        member.synced = true;
         if self.phase == Phase::Completing {
             if self.leader.as_ref() != Some(&request.member_id) {
                 return Ok(());
             }
             self.assign(request);
+        }
+        if self.members.values().all(|member| member.synced) {
+            self.deadline = None;
         }
         self.answer_syncs(now);
         Ok(())
@@ -254,7 +336,6 @@ impl Group {
             }
         }
         self.phase = Phase::Stable;
-        self.deadline = None;
     }
 
     fn answer_syncs(&mut self, now: Duration) {
@@ -269,8 +350,9 @@ impl Group {
         instance: Option<&str>,
         generation: i32,
     ) -> Result<(), ErrorCode> {
-        match self.holder(instance) {
-            Some(holder) if holder != member_id => return Err(ErrorCode::FENCED_INSTANCE_ID),
+        match (instance, self.holder(instance)) {
+            (_, Some(holder)) if holder != member_id => return Err(ErrorCode::FENCED_INSTANCE_ID),
+            (Some(_), None) => return Err(ErrorCode::UNKNOWN_MEMBER_ID),
             _ => {}
         }
         if !self.members.contains_key(member_id) {
@@ -326,7 +408,7 @@ impl Group {
             self.leader = None;
         }
         if self.members.is_empty() {
-            self.generation = self.generation.checked_add(1).unwrap_or(1);
+            self.next_generation();
             self.become_empty();
             return;
         }
@@ -334,20 +416,22 @@ impl Group {
         self.complete_join_if_ready(now);
     }
 
-    pub(super) fn check_commit(
-        &mut self,
-        now: Duration,
-        request: &OffsetCommitRequest,
-    ) -> Result<(), ErrorCode> {
-        if request.generation_id < 0 && self.members.is_empty() {
+    /// Whether `claim` may commit offsets now.
+    pub(super) fn check_commit(&mut self, now: Duration, claim: &Claim) -> Result<(), ErrorCode> {
+        if claim.generation < 0 && self.members.is_empty() {
             return Ok(());
         }
-        let instance = request.group_instance_id.as_deref();
-        self.check_member(&request.member_id, instance, request.generation_id)?;
-        if self.phase == Phase::Completing {
+        let anonymous =
+            claim.generation < 0 && claim.member_id.is_empty() && claim.instance.is_none();
+        if anonymous && claim.transactional {
+            // Producers older than KIP-447 do not say for whom they commit.
+            return Ok(());
+        }
+        self.check_member(&claim.member_id, claim.instance.as_deref(), claim.generation)?;
+        if self.phase == Phase::Completing && !claim.transactional {
             return Err(ErrorCode::REBALANCE_IN_PROGRESS);
         }
-        if let Some(member) = self.members.get_mut(&request.member_id) {
+        if let Some(member) = self.members.get_mut(&claim.member_id) {
             member.seen(now);
         }
         Ok(())
@@ -372,10 +456,10 @@ impl Group {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.deadline = None;
             match self.phase {
-                Phase::Preparing => self.complete_join(now),
+                Phase::Preparing => self.gathered(now),
                 // The leader, or a member, did not come for its assignment.
-                Phase::Completing => self.drop_unsynced(now),
-                Phase::Empty | Phase::Stable => {}
+                Phase::Completing | Phase::Stable => self.drop_unsynced(now),
+                Phase::Empty => {}
             }
         } else if self.pending.len() < before {
             self.complete_join_if_ready(now);
@@ -386,7 +470,7 @@ impl Group {
         let absent: Vec<_> = self
             .members
             .iter()
-            .filter(|(_, member)| member.syncing.is_none())
+            .filter(|(_, member)| !member.synced)
             .map(|(id, _)| id.clone())
             .collect();
         for id in absent {

@@ -20,12 +20,15 @@ use crate::group::Caller;
 
 /// The first version in which a new member must come back with the id it was given.
 const MEMBER_ID_FROM: i16 = 4;
+/// The first version that can tell a returning leader that its assignment stands.
+const SKIP_ASSIGNMENT_FROM: i16 = 9;
 
 pub(crate) async fn join_group(context: Context, request: JoinGroupRequest) -> JoinGroupResponse {
     let caller = Caller {
         client_id: context.client_id.clone(),
         client_host: format!("/{}", context.peer.addr.ip()),
         member_id_required: context.version >= MEMBER_ID_FROM,
+        skips_assignment: context.version >= SKIP_ASSIGNMENT_FROM,
     };
     let mut response = context.broker.groups.join(caller, request).await;
     // Older versions cannot say null.

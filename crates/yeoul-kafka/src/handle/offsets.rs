@@ -1,12 +1,13 @@
 //! OffsetCommit and OffsetFetch. A commit is answered when it is durable.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use yeoul_base::Topics;
+use yeoul_base::{TopicInfo, Topics};
 use yeoul_kafka_wire::ErrorCode;
 use yeoul_kafka_wire::api::offset_commit::{
-    OffsetCommitRequest, OffsetCommitResponse, OffsetCommitResponsePartition,
-    OffsetCommitResponseTopic,
+    OffsetCommitPartition, OffsetCommitRequest, OffsetCommitResponse,
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 use yeoul_kafka_wire::api::offset_fetch::{
     OffsetFetchGroup, OffsetFetchRequest, OffsetFetchResponse, OffsetFetchResponseGroup,
@@ -14,8 +15,7 @@ use yeoul_kafka_wire::api::offset_fetch::{
 };
 
 use crate::broker::{self, Context};
-use crate::errors;
-use crate::group::{Committed, OffsetKey};
+use crate::group::{Claim, Committed, GroupOffset, OffsetKey};
 
 /// The text beside an offset, as Kafka's `offset.metadata.max.bytes`.
 const METADATA_BYTES_MAX: usize = 4096;
@@ -27,7 +27,6 @@ pub(crate) async fn offset_commit(
     request: OffsetCommitRequest,
 ) -> OffsetCommitResponse {
     let topics = context.store().topics();
-    let allowed = context.broker.groups.check_commit(&request);
     let now_ms = context.broker.clock.now_ms();
     let mut entries = Vec::new();
     let mut response = OffsetCommitResponse::default();
@@ -35,43 +34,56 @@ pub(crate) async fn offset_commit(
         let info = topics.get(&topic.name);
         let mut partitions = Vec::new();
         for asked in topic.partitions {
-            let metadata = asked.committed_metadata.unwrap_or_default();
-            let error_code = match (allowed, info) {
-                (Err(code), _) => code,
-                (_, Some(info)) if broker::partition(info, asked.partition_index).is_some() => {
-                    if metadata.len() > METADATA_BYTES_MAX {
-                        ErrorCode::OFFSET_METADATA_TOO_LARGE
-                    } else {
-                        let key = OffsetKey { topic: info.id, partition: asked.partition_index };
-                        let value = Committed {
-                            offset: asked.committed_offset,
-                            leader_epoch: asked.committed_leader_epoch,
-                            metadata,
-                            committed_ms: now_ms,
-                        };
-                        entries.push((key, value));
-                        ErrorCode::NONE
-                    }
-                }
-                _ => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-            };
             let partition_index = asked.partition_index;
+            let entry = entry(info, asked, now_ms);
+            let error_code = entry.as_ref().err().copied().unwrap_or_default();
+            entries.extend(entry);
             partitions.push(OffsetCommitResponsePartition { partition_index, error_code });
         }
         response.topics.push(OffsetCommitResponseTopic { name: topic.name, partitions });
     }
+    let claim = Claim {
+        group: request.group_id,
+        member_id: request.member_id,
+        instance: request.group_instance_id,
+        generation: request.generation_id,
+        transactional: false,
+    };
     if entries.is_empty() {
         return response;
     }
-    if let Err(error) = context.broker.groups.commit_offsets(&request.group_id, entries).await {
-        tracing::warn!(group = %request.group_id, %error, "offsets could not be committed");
-        let code = errors::of_store(&error);
+    if let Err(refused) = context.broker.groups.commit_offsets(&claim, entries).await {
+        tracing::debug!(group = %claim.group, ?refused, "offsets were not committed");
+        let code = refused.code();
         let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
         partitions.filter(|answer| answer.error_code.is_ok()).for_each(|answer| {
             answer.error_code = code;
         });
     }
     response
+}
+
+/// One partition's offset as it is kept, or why it cannot be.
+fn entry(
+    topic: Option<&Arc<TopicInfo>>,
+    asked: OffsetCommitPartition,
+    now_ms: i64,
+) -> Result<(OffsetKey, Committed), ErrorCode> {
+    let topic = topic
+        .filter(|topic| broker::partition(topic, asked.partition_index).is_some())
+        .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let metadata = asked.committed_metadata.unwrap_or_default();
+    if metadata.len() > METADATA_BYTES_MAX {
+        return Err(ErrorCode::OFFSET_METADATA_TOO_LARGE);
+    }
+    let key = OffsetKey { topic: topic.id, partition: asked.partition_index };
+    let value = Committed {
+        offset: asked.committed_offset,
+        leader_epoch: asked.committed_leader_epoch,
+        metadata,
+        committed_ms: now_ms,
+    };
+    Ok((key, value))
 }
 
 pub(crate) async fn offset_fetch(
@@ -104,6 +116,9 @@ fn committed(
     group: &str,
     asked: Option<&[OffsetFetchTopic]>,
 ) -> Vec<OffsetFetchResponseTopic> {
+    if let Some(offsets) = context.broker.groups.component_offsets(group) {
+        return read_by_component(offsets, asked);
+    }
     let known = context.broker.groups.offsets(group);
     let answer = |partition_index: i32, found: Option<&Committed>| match found {
         None => OffsetFetchResponsePartition { partition_index, ..Default::default() },
@@ -140,4 +155,34 @@ fn committed(
         }
     }
     all
+}
+
+/// A component's places, in the same shape.
+fn read_by_component(
+    offsets: Vec<GroupOffset>,
+    asked: Option<&[OffsetFetchTopic]>,
+) -> Vec<OffsetFetchResponseTopic> {
+    let answer = |partition_index: i32, committed_offset: i64| OffsetFetchResponsePartition {
+        partition_index,
+        committed_offset,
+        ..OffsetFetchResponsePartition::default()
+    };
+    if let Some(asked) = asked {
+        let topics = asked.iter().map(|topic| {
+            let at = |index: i32| {
+                let mut of_topic = offsets.iter().filter(|offset| offset.topic == topic.name);
+                of_topic.find(|offset| offset.partition == index).map_or(-1, |at| at.committed)
+            };
+            let partitions = topic.partition_indexes.iter().map(|index| answer(*index, at(*index)));
+            OffsetFetchResponseTopic { name: topic.name.clone(), partitions: partitions.collect() }
+        });
+        return topics.collect();
+    }
+    let mut all: BTreeMap<String, Vec<OffsetFetchResponsePartition>> = BTreeMap::new();
+    for offset in offsets {
+        let partition = answer(offset.partition, offset.committed);
+        all.entry(offset.topic).or_default().push(partition);
+    }
+    let topic = |(name, partitions)| OffsetFetchResponseTopic { name, partitions };
+    all.into_iter().map(topic).collect()
 }

@@ -21,6 +21,8 @@ pub(super) struct Member {
     pub(super) assignment: Bytes,
     pub(super) joining: Option<oneshot::Sender<JoinGroupResponse>>,
     pub(super) syncing: Option<oneshot::Sender<SyncGroupResponse>>,
+    /// Asked for its assignment in the current generation.
+    pub(super) synced: bool,
     caller: Caller,
     session_timeout: Duration,
     /// Name and metadata, the preferred first.
@@ -57,6 +59,7 @@ impl Member {
             assignment: Bytes::new(),
             joining: None,
             syncing: None,
+            synced: false,
             caller,
             session_timeout,
             protocols,
