@@ -287,6 +287,12 @@ pub enum StoreError {
     /// The batch is malformed or fails its checksum.
     #[error("bad record batch: {0}")]
     BadBatch(String),
+    /// A record that its topic does not take: without a key where records are compacted by key.
+    #[error("{0}")]
+    InvalidRecord(String),
+    /// A record dated outside its topic's bounds.
+    #[error("{0}")]
+    InvalidTimestamp(String),
     #[error("producer {producer_id}: expected sequence {expected}, got {got}")]
     OutOfOrderSequence { producer_id: i64, expected: i32, got: i32 },
     #[error("producer {producer_id}: epoch {got} is older than {current}")]

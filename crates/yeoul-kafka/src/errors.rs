@@ -17,6 +17,8 @@ pub(crate) fn of_store(error: &StoreError) -> ErrorCode {
         StoreError::OffsetOutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
         StoreError::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
         StoreError::BadBatch(_) => ErrorCode::CORRUPT_MESSAGE,
+        StoreError::InvalidRecord(_) => ErrorCode::INVALID_RECORD,
+        StoreError::InvalidTimestamp(_) => ErrorCode::INVALID_TIMESTAMP,
         StoreError::OutOfOrderSequence { .. } => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
         StoreError::ProducerFenced { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
         StoreError::Invalid(_) => ErrorCode::INVALID_REQUEST,

@@ -16,6 +16,7 @@ use yeoul_base::{Clock, Disk, PartId, Rand, StoreError};
 use crate::batch::{self, BatchHeader};
 use crate::frame::{self, Seal};
 use crate::group::{self, GroupHeader, padded};
+use crate::holds;
 use crate::options::LogOptions;
 use crate::part::TailBatch;
 use crate::paths::FileId;
@@ -284,6 +285,7 @@ impl Core {
         let mut topics_changed = false;
         let written = buffer.len();
         let mut waiting = Vec::new();
+        let mut removed = Vec::new();
         // New partitions must be found before their first batches are.
         self.shared.set_view(self.view());
         for framed in frames {
@@ -301,11 +303,13 @@ impl Core {
             }
             for (part, start) in framed.effects.starts {
                 touched.insert(part.id);
+                removed.push((part.id, part.ends().start..start));
                 let gone = part.set_start(start);
                 self.doomed.extend(gone.iter().map(|segment| segment.id));
             }
             for part in framed.effects.removed {
                 touched.insert(part.id);
+                removed.push((part.id, part.ends().start..part.ends().high));
                 part.set_gone();
                 let gone = part.segments();
                 self.doomed.extend(gone.iter().map(|segment| segment.id));
@@ -319,6 +323,11 @@ impl Core {
             stats.groups += 1;
             stats.written_bytes += written as u64;
         });
+        if !removed.is_empty()
+            && let Some(holds) = self.shared.holds()
+        {
+            holds::tell(&*holds, &removed);
+        }
         self.shared.wake(touched.into_iter(), topics_changed);
     }
 

@@ -15,6 +15,8 @@ mod error;
 mod facts;
 mod frame;
 mod group;
+mod holds;
+mod inspect;
 mod log;
 mod options;
 mod part;
@@ -39,6 +41,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use batch::{BatchBuilder, BatchError, BatchHeader, Codec, Header, Record};
 pub use error::LogError;
+pub use holds::{Hold, Holds};
 pub use log::Log;
 pub use options::{LogOptions, OnFatal};
 pub use reader::PartitionReader;

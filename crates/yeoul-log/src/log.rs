@@ -1,6 +1,7 @@
 //! [`Log`]: the store on disk. Checks what callers bring on their own threads, hands it to the
 //! writer, and answers reads from the published view without asking the writer.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 
@@ -17,12 +18,14 @@ use crate::batch::{self, BatchHeader};
 use crate::core::Core;
 use crate::error::LogError;
 use crate::facts;
+use crate::holds::Holds;
+use crate::inspect;
 use crate::locked;
 use crate::options::LogOptions;
 use crate::plan::{self, Answer, Request, Respond, Work};
 use crate::recovery::{self, Recovered};
 use crate::shared::{LogStats, Shared};
-use crate::writer::{self, Writer};
+use crate::writer::Writer;
 
 /// The store on disk. Clones are the same log; the last one to go stops its thread.
 #[derive(Clone)]
@@ -119,7 +122,17 @@ impl Log {
     /// Lets go of log segments beyond their topics' `retention.ms` and `retention.bytes`, as the
     /// writer does by itself every minute. Waits; returns how many partitions lost some.
     pub fn enforce_retention(&self, now_ms: i64) -> Result<usize, StoreError> {
-        self.with_core(move |core| writer::enforce_retention(core, Some(now_ms)))
+        self.with_core(move |core| core.enforce_retention(Some(now_ms)))
+    }
+
+    /// Says who knows what this node's components still have to read; see [`Holds`].
+    pub fn set_holds(&self, holds: Arc<dyn Holds>) {
+        self.inner.shared.set_holds(holds);
+    }
+
+    /// Bytes of each partition that retention would have dropped at its last look, but for holds.
+    pub fn held_bytes(&self) -> BTreeMap<PartId, u64> {
+        self.inner.shared.held()
     }
 
     /// Several commits in one group, when the log runs without a thread; otherwise one after the
@@ -180,6 +193,7 @@ impl Log {
             let part = parts.get(&append.part);
             let config = part.ok_or(StoreError::UnknownPartition(append.part))?.config();
             let mut header = batch::verify(&append.batch, config.max_message_bytes)?;
+            inspect::check(&append.batch, &header, &config, self.inner.clock.now_ms())?;
             if config.log_append_time {
                 header = self.stamp(append, &header)?;
             }

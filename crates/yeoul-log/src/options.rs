@@ -33,6 +33,11 @@ pub struct LogOptions {
     pub retention_ms: Option<u64>,
     /// How often retention is looked at.
     pub retention_every: Duration,
+    /// Components will say by [`crate::Log::set_holds`] what they still have to read: until then
+    /// retention and compaction wait.
+    pub holds_expected: bool,
+    /// Bytes all partitions together keep for holds only; the oldest go beyond.
+    pub hold_bytes_max: u64,
     /// No threads: commits happen on the caller's thread, retention and checkpoints when asked
     /// for or due. For tests that choose the order of everything.
     pub inline: bool,
@@ -54,6 +59,8 @@ impl Default for LogOptions {
             segment_bytes: SEGMENT_BYTES_DEFAULT,
             retention_ms: Some(RETENTION_MS_DEFAULT),
             retention_every: Duration::from_secs(60),
+            holds_expected: false,
+            hold_bytes_max: u64::MAX,
             inline: false,
             on_fatal: None,
             lock_note: std::process::id().to_string(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use yeoul_base::{PartId, StoreError, Topics, Wake, WatchGuard, Watched};
 
 use crate::facts::Facts;
+use crate::holds::{Hold, Holds};
 use crate::locked;
 use crate::options::OnFatal;
 use crate::state::PartMap;
@@ -37,6 +38,8 @@ pub struct LogStats {
     pub written_bytes: u64,
     /// Bytes in memory that wait for their partition's file.
     pub unsplit_bytes: usize,
+    /// Bytes of log segments that retention would drop but for a component that has to read them.
+    pub held_bytes: u64,
     /// Sequence and time (milliseconds since 1970) of the last checkpoint.
     pub checkpoint_sequence: u64,
     pub checkpoint_ms: i64,
@@ -63,6 +66,8 @@ pub(crate) struct Shared {
     syncs: Mutex<Syncs>,
     fatal: Mutex<Option<String>>,
     on_fatal: Option<OnFatal>,
+    holds: RwLock<Option<Arc<dyn Holds>>>,
+    held: Mutex<BTreeMap<PartId, u64>>,
     pub(crate) incarnation: u64,
 }
 
@@ -82,6 +87,8 @@ impl Shared {
             syncs: Mutex::default(),
             fatal: Mutex::default(),
             on_fatal,
+            holds: RwLock::default(),
+            held: Mutex::default(),
             incarnation,
         }
     }
@@ -92,6 +99,32 @@ impl Shared {
 
     pub(crate) fn set_view(&self, view: View) {
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
+    }
+
+    pub(crate) fn set_holds(&self, holds: Arc<dyn Holds>) {
+        *self.holds.write().unwrap_or_else(PoisonError::into_inner) = Some(holds);
+    }
+
+    pub(crate) fn holds(&self) -> Option<Arc<dyn Holds>> {
+        self.holds.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What components hold; `None` when nobody can tell yet.
+    pub(crate) fn holds_now(&self, expected: bool) -> Option<Vec<Hold>> {
+        match self.holds() {
+            Some(holds) => Some(holds.holds()),
+            None => (!expected).then(Vec::new),
+        }
+    }
+
+    /// Bytes kept for holds only, by partition.
+    pub(crate) fn held(&self) -> BTreeMap<PartId, u64> {
+        locked(&self.held).clone()
+    }
+
+    pub(crate) fn set_held(&self, held: BTreeMap<PartId, u64>) {
+        self.note(|stats| stats.held_bytes = held.values().sum());
+        *locked(&self.held) = held;
     }
 
     pub(crate) fn fatal(&self) -> Option<String> {

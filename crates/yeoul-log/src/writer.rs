@@ -11,8 +11,7 @@ use yeoul_base::StoreError;
 
 use crate::core::Core;
 use crate::locked;
-use crate::plan::{Request, Work};
-use crate::retention;
+use crate::plan::Request;
 use crate::slots;
 
 /// Something done with the core between two groups.
@@ -139,7 +138,7 @@ fn run(mut core: Core, queue: &Arc<Queue>) {
         tend(&mut core, queue, &mut helpers);
         if core.clock.monotonic() >= retention_at {
             retention_at = core.clock.monotonic() + every;
-            enforce_retention(&mut core, None);
+            core.enforce_retention(None);
         }
     }
     for helper in helpers {
@@ -193,21 +192,4 @@ fn helper(name: &str, work: impl FnOnce() + Send + 'static, core: &Core) -> Opti
             None
         }
     }
-}
-
-/// Moves starts up; returns how many partitions lost log segments.
-pub(crate) fn enforce_retention(core: &mut Core, now_ms: Option<i64>) -> usize {
-    let now_ms = now_ms.unwrap_or_else(|| core.clock.now_ms());
-    retention::roll(core.state.lanes.values(), now_ms);
-    let due = retention::due(core.state.lanes.values(), now_ms);
-    let count = due.len();
-    if count > 0 {
-        let respond = Box::new(|result: Result<_, StoreError>| {
-            if let Err(error) = result {
-                tracing::warn!(%error, "retention was not enforced");
-            }
-        });
-        core.run(vec![Request { work: Work::MoveStarts(due), bytes: 0, respond }]);
-    }
-    count
 }

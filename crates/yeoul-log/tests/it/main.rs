@@ -12,6 +12,7 @@ mod basics;
 mod crash;
 mod faults;
 mod model;
+mod retention;
 mod support;
 mod throughput;
 mod workload;
