@@ -12,6 +12,7 @@
 
 mod ci;
 mod examples;
+mod history;
 mod licences;
 mod metadata;
 mod node;
@@ -34,6 +35,7 @@ usage: cargo xtask COMMAND
   examples [--check]      write the data of examples/ again (--check: only compare)
   interop [NAME] [--full] real clients against the binary; without NAME every folder
   soak | real | bench     the long run; the real files beside the repository; the figures
+  history FILE...         judge what clients wrote down: lost, double, reordered, read too early
   writeups                run the ticked steps of docs/writeups.md and count them
   ui-hash [--write]       the hash of the UI's sources, as ui/dist/SOURCE_HASH must hold it
 
@@ -57,6 +59,9 @@ fn dispatch(repo: &Repo, words: &[String]) -> Outcome {
     let Some((command, rest)) = words.split_first() else {
         return Err(format!("no command given\n{USAGE}"));
     };
+    if command == "history" {
+        return history::run(rest);
+    }
     let flags = Flags::parse(rest)?;
     match command.as_str() {
         "tidy" => tidy::run(repo),
