@@ -62,7 +62,11 @@ fn one(repo: &Repo, folder: &str, script: &str, binary: &str) -> Result<String, 
     if repo.path(&install).is_file() {
         run::plain(repo, &["bash", &install], &[])?;
     }
-    run::summarised(repo, &run::script_words(script), &[("YEOUL_BIN", binary)])
+    // A script may want another command of this tool, such as `history`.
+    let xtask = std::env::current_exe().map_err(|e| format!("this program's path: {e}"))?;
+    let xtask = xtask.to_string_lossy();
+    let env = [("YEOUL_BIN", binary), ("YEOUL_XTASK", xtask.as_ref())];
+    run::summarised(repo, &run::script_words(script), &env)
 }
 
 /// The folders of `interop/` with a script called `part` (any ending), in byte order.

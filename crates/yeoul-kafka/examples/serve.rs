@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use yeoul_base::{OsRand, RealDisk, SystemClock};
 use yeoul_kafka::{KafkaOptions, KafkaServer, Listener};
 use yeoul_log::{Log, LogOptions};
@@ -20,7 +21,8 @@ async fn main() -> io::Result<()> {
     let clock = Arc::new(SystemClock::new());
     let rand = Arc::new(OsRand::new());
     let disk = Arc::new(RealDisk::new(dir)?);
-    let (log, _) = Log::open(disk, clock.clone(), rand.clone(), log_options(args)?)
+    let (closed, mut fatal) = watch::channel(None);
+    let (log, _) = Log::open(disk, clock.clone(), rand.clone(), log_options(args, closed)?)
         .map_err(io::Error::other)?;
     let listener = Listener::parse(&bind).map_err(io::Error::other)?;
     let options = KafkaOptions { listeners: vec![listener], ..KafkaOptions::default() };
@@ -35,26 +37,32 @@ async fn main() -> io::Result<()> {
         #[expect(clippy::disallowed_methods, reason = "not a file of the data directory")]
         std::fs::write(file, text)?;
     }
+    let mut ended = fatal.clone();
     server
-        .run(async {
-            // Without a signal handler the process is killed instead, which the log survives.
-            let _ = tokio::signal::ctrl_c().await;
+        .run(async move {
+            // As the binary does: what cannot be written any more must not be served either.
+            tokio::select! {
+                // Without a signal handler the process is killed instead, which the log survives.
+                _ = tokio::signal::ctrl_c() => {}
+                _ = ended.wait_for(Option::is_some) => {}
+            }
         })
         .await;
+    if let Some(reason) = fatal.borrow_and_update().clone() {
+        return Err(io::Error::other(format!("the log has closed itself: {reason}")));
+    }
     log.close();
     Ok(())
 }
 
-fn log_options(words: impl Iterator<Item = String>) -> io::Result<LogOptions> {
-    let mut options = LogOptions::default();
-    // As the binary does: what cannot be written any more must not be served either.
-    options.on_fatal = Some(Arc::new(|reason: &str| {
-        #[expect(clippy::print_stderr, reason = "the last words of the process")]
-        {
-            eprintln!("the log has closed itself: {reason}");
-        }
-        std::process::exit(1);
-    }));
+fn log_options(
+    words: impl Iterator<Item = String>,
+    closed: watch::Sender<Option<String>>,
+) -> io::Result<LogOptions> {
+    let on_fatal = move |reason: &str| {
+        let _ = closed.send(Some(reason.to_owned()));
+    };
+    let mut options = LogOptions { on_fatal: Some(Arc::new(on_fatal)), ..LogOptions::default() };
     for word in words {
         let (name, number) = word
             .split_once('=')

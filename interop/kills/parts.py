@@ -1,0 +1,42 @@
+"""Runs named parts, each in a folder of its own that is kept when it fails."""
+import pathlib
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+
+import broker  # noqa: F401: puts interop/lib on the path
+from storm import storm, told
+from yeoul_node import Failed
+
+
+class Skipped(Exception):
+    """A tool or right is missing."""
+
+
+def storm_part(folder, cycles, **options):
+    return told(storm(folder, cycles, **options))
+
+
+def run(parts, only):
+    passed, failed, skipped, said = 0, 0, 0, []
+    for name, part in parts.items():
+        if only and name not in only:
+            continue
+        folder, began = pathlib.Path(tempfile.mkdtemp(prefix=f"yeoul-kills-{name}-")), time.monotonic()
+        try:
+            what = part(folder)
+            passed += 1
+            said.append(f"{name}: {what}")
+            print(f"ok      {name}: {what} ({time.monotonic() - began:.0f} s)", flush=True)
+            shutil.rmtree(folder, ignore_errors=True)
+        except Skipped as why:
+            skipped += 1
+            print(f"skipped {name}: {why}", flush=True)
+        except Exception as error:  # noqa: BLE001: whatever goes wrong is a failed part
+            failed += 1
+            trace = "" if isinstance(error, Failed) else traceback.format_exc()
+            print(f"FAILED  {name}: {error}\n{trace}        kept: {folder}", flush=True)
+    print(f"{passed} passed, {failed} failed, {skipped} skipped; {'; '.join(said)}")
+    sys.exit(1 if failed or not passed else 0)
