@@ -106,7 +106,7 @@ pub(crate) fn encode(
     ranges
 }
 
-fn close(seal: Seal, out: &mut [u8], from: usize) {
+pub(crate) fn close(seal: Seal, out: &mut [u8], from: usize) {
     let payload = out.get(from + PREFIX_BYTES..).unwrap_or_default();
     let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     let crc = seal.checksum(len, payload);
