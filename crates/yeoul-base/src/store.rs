@@ -306,6 +306,13 @@ pub enum StoreError {
     /// What is on disk is not what was written; says file and position.
     #[error("damaged data: {0}")]
     Corrupt(String),
+    /// These records were acknowledged and cannot be read any more; what lies around them can.
+    /// Passing over them is the reader's decision.
+    #[error("partition {part}, offsets {first} to {last} are lost: {reason}")]
+    Quarantined { part: PartId, first: Offset, last: Offset, reason: String },
+    /// The partition's files cannot be written; what it holds can be read. Says why.
+    #[error("partition {part} is read-only: {reason}")]
+    ReadOnly { part: PartId, reason: String },
     #[error("disk: {0}")]
     Io(String),
     /// The store is shutting down or stopped after a failed write.

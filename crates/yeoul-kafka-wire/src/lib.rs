@@ -13,8 +13,6 @@ pub mod api;
 pub mod codes;
 pub mod error;
 pub mod frame;
-#[cfg(any(test, fuzzing))]
-pub mod fuzzing;
 pub mod reader;
 pub mod writer;
 

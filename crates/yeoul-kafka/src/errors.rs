@@ -16,7 +16,7 @@ pub(crate) fn of_store(error: &StoreError) -> ErrorCode {
         StoreError::TopicExists(_) => ErrorCode::TOPIC_ALREADY_EXISTS,
         StoreError::OffsetOutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
         StoreError::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
-        StoreError::BadBatch(_) => ErrorCode::CORRUPT_MESSAGE,
+        StoreError::BadBatch(_) | StoreError::Quarantined { .. } => ErrorCode::CORRUPT_MESSAGE,
         StoreError::InvalidRecord(_) => ErrorCode::INVALID_RECORD,
         StoreError::InvalidTimestamp(_) => ErrorCode::INVALID_TIMESTAMP,
         StoreError::OutOfOrderSequence { .. } => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
@@ -24,9 +24,10 @@ pub(crate) fn of_store(error: &StoreError) -> ErrorCode {
         StoreError::Invalid(_) => ErrorCode::INVALID_REQUEST,
         // Retriable: the client keeps its records until there is room, or until the node is
         // back after it was closed.
-        StoreError::DiskFull(_) | StoreError::Corrupt(_) | StoreError::Io(_) => {
-            ErrorCode::KAFKA_STORAGE_ERROR
-        }
+        StoreError::DiskFull(_)
+        | StoreError::Corrupt(_)
+        | StoreError::ReadOnly { .. }
+        | StoreError::Io(_) => ErrorCode::KAFKA_STORAGE_ERROR,
         StoreError::Closed(_) => ErrorCode::NOT_LEADER_OR_FOLLOWER,
         _ => ErrorCode::UNKNOWN_SERVER_ERROR,
     }

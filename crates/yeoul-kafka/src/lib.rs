@@ -10,8 +10,6 @@
 mod broker;
 mod connection;
 mod errors;
-#[cfg(fuzzing)]
-pub mod fuzzing;
 mod group;
 mod handle;
 mod metrics;

@@ -1,5 +1,8 @@
-//! Frames: one commit as bytes. A frame is there whole or not at all; its checksum covers all of
-//! it and its place in the order of commits. Bytes: `docs/formats/log.md`.
+//! Frames: one commit as bytes. A frame is there whole or not at all. Its checksum covers its
+//! place in the order of commits, its facts, the header of each batch and transactions' ends; the
+//! records of a batch have Kafka's own checksum, which that header holds. So the log is never
+//! summed twice, and damage to records leaves known which offsets it took. Bytes:
+//! `docs/formats/log.md`.
 
 use std::ops::Range;
 
@@ -7,6 +10,7 @@ use bytes::Bytes;
 use thiserror::Error;
 use yeoul_base::{FactKey, FactKind, Offset, PartId};
 
+use crate::batch::{self, HEADER_BYTES as BATCH_HEADER_BYTES};
 use crate::group::u32_at;
 
 /// Length and checksum before the payload.
@@ -25,13 +29,41 @@ pub(crate) struct Seal {
 }
 
 impl Seal {
-    fn checksum(self, len: u32, payload: &[u8]) -> u32 {
+    /// Over the payload but its `holes`, which are in order.
+    fn checksum(self, len: u32, payload: &[u8], holes: &[Range<usize>]) -> u32 {
         let start = [self.salt, self.incarnation, self.sequence]
             .iter()
             .fold(0, |crc, field| crc32c::crc32c_append(crc, &field.to_le_bytes()));
         // The length is covered too: a checksum over nothing must not fit a length of nothing.
-        crc32c::crc32c_append(crc32c::crc32c_append(start, &len.to_le_bytes()), payload)
+        let mut crc = crc32c::crc32c_append(start, &len.to_le_bytes());
+        let mut at = 0;
+        for hole in holes {
+            crc = crc32c::crc32c_append(crc, payload.get(at..hole.start).unwrap_or_default());
+            at = hole.end;
+        }
+        crc32c::crc32c_append(crc, payload.get(at..).unwrap_or_default())
     }
+}
+
+/// What of a batch its own checksum covers and the frame's does not. A transaction's end decides
+/// over records that lie elsewhere: like a fact, it is covered by the frame.
+fn hole(batch: &[u8]) -> Range<usize> {
+    const ATTRIBUTES_LOW: usize = 22;
+    const CONTROL: u8 = 0x20;
+    let control = batch.get(ATTRIBUTES_LOW).is_none_or(|byte| byte & CONTROL != 0);
+    if control {
+        batch.len()..batch.len()
+    } else {
+        BATCH_HEADER_BYTES.min(batch.len())..batch.len()
+    }
+}
+
+/// A frame as it was read back.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Decoded {
+    pub(crate) frame: Frame,
+    /// Which of the appends fail their batch's checksum.
+    pub(crate) bad: Vec<usize>,
 }
 
 /// What a frame changes.
@@ -75,6 +107,7 @@ pub(crate) fn encode(
     let from = out.len();
     out.extend_from_slice(&[0; PREFIX_BYTES]);
     let mut ranges = Vec::with_capacity(frame.appends.len());
+    let mut holes = Vec::with_capacity(frame.appends.len());
     put_u32(out, frame.appends.len());
     for (index, (part, batch)) in frame.appends.iter().enumerate() {
         out.extend_from_slice(&part.0.to_le_bytes());
@@ -84,6 +117,8 @@ pub(crate) fn encode(
         if let Some(copy) = out.get_mut(at..) {
             place(index, copy);
         }
+        let hole = hole(batch);
+        holes.push(at + hole.start - from - PREFIX_BYTES..at + hole.end - from - PREFIX_BYTES);
         ranges.push(at..at + batch.len());
     }
     put_u32(out, frame.facts.len());
@@ -102,14 +137,14 @@ pub(crate) fn encode(
         out.extend_from_slice(&part.0.to_le_bytes());
         out.extend_from_slice(&start.to_le_bytes());
     }
-    close(seal, out, from);
+    close(seal, out, from, &holes);
     ranges
 }
 
-pub(crate) fn close(seal: Seal, out: &mut [u8], from: usize) {
+fn close(seal: Seal, out: &mut [u8], from: usize, holes: &[Range<usize>]) {
     let payload = out.get(from + PREFIX_BYTES..).unwrap_or_default();
     let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    let crc = seal.checksum(len, payload);
+    let crc = seal.checksum(len, payload, holes);
     if let Some(prefix) = out.get_mut(from..from + PREFIX_BYTES) {
         prefix[..4].copy_from_slice(&len.to_le_bytes());
         prefix[4..].copy_from_slice(&crc.to_le_bytes());
@@ -122,25 +157,48 @@ fn put_u32(out: &mut Vec<u8>, value: usize) {
 }
 
 /// Reads the frame at the start of `body` and cuts it off. Batches are slices of `body`.
-pub(crate) fn decode(body: &mut Bytes, seal: Seal) -> Result<Frame, FrameError> {
+pub(crate) fn decode(body: &mut Bytes, seal: Seal) -> Result<Decoded, FrameError> {
     let len = u32_at(body, 0).ok_or(FrameError::Torn)?;
     let stored = u32_at(body, 4).ok_or(FrameError::Torn)?;
     let end = PREFIX_BYTES.saturating_add(len as usize);
-    let payload = body.get(PREFIX_BYTES..end).ok_or(FrameError::Torn)?;
-    if seal.checksum(len, payload) != stored {
+    if body.len() < end {
         return Err(FrameError::Torn);
     }
-    let frame = parse(body.slice(PREFIX_BYTES..end))?;
+    let payload = body.slice(PREFIX_BYTES..end);
+    // Where the batches lie must be known to sum the rest: until then nothing is believed.
+    let (appends, holes, rest) = appends(&payload).map_err(|_| FrameError::Torn)?;
+    if seal.checksum(len, &payload, &holes) != stored {
+        return Err(FrameError::Torn);
+    }
+    let bad = |(index, (_, batch)): (usize, &(PartId, Bytes))| {
+        batch::check_stored(batch).is_err().then_some(index)
+    };
+    let bad = appends.iter().enumerate().filter_map(bad).collect();
+    let frame = parse(appends, rest)?;
     let _ = body.split_to(end);
-    Ok(frame)
+    Ok(Decoded { frame, bad })
 }
 
-fn parse(mut rest: Bytes) -> Result<Frame, FrameError> {
-    let mut frame = Frame::default();
-    for _ in 0..count(&mut rest, 8)? {
+type Appends = Vec<(PartId, Bytes)>;
+
+fn appends(payload: &Bytes) -> Result<(Appends, Vec<Range<usize>>, Bytes), FrameError> {
+    let mut rest = payload.clone();
+    let count = count(&mut rest, 8)?;
+    let mut appends = Vec::with_capacity(count);
+    let mut holes = Vec::with_capacity(count);
+    for _ in 0..count {
         let part = PartId(take_u32(&mut rest)?);
-        frame.appends.push((part, take_run(&mut rest)?));
+        let batch = take_run(&mut rest)?;
+        let at = payload.len() - rest.len() - batch.len();
+        let hole = hole(&batch);
+        holes.push(at + hole.start..at + hole.end);
+        appends.push((part, batch));
     }
+    Ok((appends, holes, rest))
+}
+
+fn parse(appends: Appends, mut rest: Bytes) -> Result<Frame, FrameError> {
+    let mut frame = Frame { appends, ..Frame::default() };
     for _ in 0..count(&mut rest, 6)? {
         let head = take(&mut rest, 2)?;
         let kind = head
@@ -193,12 +251,19 @@ fn take_run(rest: &mut Bytes) -> Result<Bytes, FrameError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::{BatchBuilder, Codec};
 
     const SEAL: Seal = Seal { salt: 1, incarnation: 2, sequence: 3 };
 
+    fn sample_batch() -> Bytes {
+        let mut builder = BatchBuilder::new(Codec::None);
+        builder.push(5, None, Some(b"value"), &[]);
+        builder.finish().expect("a record")
+    }
+
     fn sample() -> Frame {
         Frame {
-            appends: vec![(PartId(3), Bytes::from_static(b"batch"))],
+            appends: vec![(PartId(3), sample_batch())],
             facts: vec![
                 (FactKey::new(FactKind::Schema, "k"), Some(Bytes::from_static(b"vv"))),
                 (FactKey::new(FactKind::Topic, ""), None),
@@ -212,18 +277,31 @@ mod tests {
         let mut out = Vec::new();
         let ranges = encode(&sample(), SEAL, &mut out, |index, batch| {
             assert_eq!(index, 0);
-            batch[0] = b'B';
+            batch::place(batch, 0x1122, 9);
         });
-        assert_eq!(ranges, vec![20..25]);
+        assert_eq!(ranges, vec![20..20 + sample_batch().len()]);
         assert_eq!(out.len(), encoded_bytes(&sample()));
         let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
         let golden = concat!(
-            "38000000",
-            "941e34fa",
+            "7c000000",
+            "85d0ffc3",
             "01000000",
             "03000000",
-            "05000000",
-            "4261746368",
+            "49000000",
+            "0000000000001122",
+            "0000003d",
+            "00000009",
+            "02",
+            "24334fd5",
+            "0000",
+            "00000000",
+            "0000000000000005",
+            "0000000000000005",
+            "ffffffffffffffff",
+            "ffff",
+            "ffffffff",
+            "00000001",
+            "16000000010a76616c756500",
             "02000000",
             "09",
             "01",
@@ -240,26 +318,49 @@ mod tests {
         );
         assert_eq!(hex, golden);
         let mut body = Bytes::from(out);
-        let mut expected = sample();
-        expected.appends[0].1 = Bytes::from_static(b"Batch");
-        assert_eq!(decode(&mut body, SEAL), Ok(expected));
+        let decoded = decode(&mut body, SEAL).expect("whole");
+        assert_eq!(decoded.bad, Vec::<usize>::new());
+        assert_eq!(decoded.frame.facts, sample().facts);
+        assert_eq!(decoded.frame.starts, sample().starts);
         assert!(body.is_empty());
     }
 
     #[test]
-    fn every_cut_and_flip_is_torn() {
+    fn every_cut_and_flip_is_torn_or_tells_which_batch_is_bad() {
         let mut out = Vec::new();
-        encode(&sample(), SEAL, &mut out, |_, _| {});
+        let ranges = encode(&sample(), SEAL, &mut out, |_, _| {});
         for cut in 0..out.len() {
             let mut body = Bytes::copy_from_slice(&out[..cut]);
             assert_eq!(decode(&mut body, SEAL), Err(FrameError::Torn), "cut at {cut}");
         }
+        let records = ranges[0].start + BATCH_HEADER_BYTES..ranges[0].end;
+        for bit in 0..out.len() * 8 {
+            let mut flipped = out.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let decoded = decode(&mut Bytes::from(flipped), SEAL);
+            if records.contains(&(bit / 8)) {
+                assert_eq!(decoded.map(|decoded| decoded.bad), Ok(vec![0]), "bit {bit}");
+            } else {
+                assert!(decoded.is_err(), "bit {bit}");
+            }
+        }
+        assert!(decode(&mut Bytes::from_static(&[0; 64]), SEAL).is_err(), "zeros are no frame");
+    }
+
+    #[test]
+    fn a_transactions_end_is_covered_like_a_fact() {
+        let mut marker = sample_batch().to_vec();
+        marker[22] |= 0x20;
+        let crc = crc32c::crc32c(&marker[21..]);
+        marker[17..21].copy_from_slice(&crc.to_be_bytes());
+        let frame = Frame { appends: vec![(PartId(3), marker.into())], ..Frame::default() };
+        let mut out = Vec::new();
+        encode(&frame, SEAL, &mut out, |_, _| {});
         for bit in 0..out.len() * 8 {
             let mut flipped = out.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(decode(&mut Bytes::from(flipped), SEAL).is_err(), "bit {bit}");
         }
-        assert!(decode(&mut Bytes::from_static(&[0; 64]), SEAL).is_err(), "zeros are no frame");
     }
 
     #[test]

@@ -22,9 +22,11 @@ use crate::holds::Holds;
 use crate::inspect;
 use crate::locked;
 use crate::options::LogOptions;
+use crate::part::Part;
 use crate::plan::{self, Answer, Request, Respond, Work};
+use crate::quarantine::Lost;
 use crate::recovery::{self, Recovered};
-use crate::shared::{LogStats, Shared};
+use crate::shared::{LogStats, Shared, View};
 use crate::writer::Writer;
 
 /// The store on disk. Clones are the same log; the last one to go stops its thread.
@@ -256,6 +258,28 @@ impl Log {
         }
     }
 
+    /// A range that a read found damaged becomes a fact, so that it is known after a restart.
+    fn remember_lost(&self, view: &View, part: &Part, first: Offset) {
+        let Some(lost) = part.lost(first).filter(|lost| !view.facts.contains_key(&lost.key()))
+        else {
+            return;
+        };
+        let respond: Respond = Box::new(|result| {
+            if let Err(error) = result {
+                tracing::warn!(%error, "a lost range is not noted yet");
+            }
+        });
+        self.enqueue(Request { work: Work::Quarantine(lost), bytes: 0, respond });
+    }
+
+    /// What was acknowledged and cannot be read any more, as far as it was noticed.
+    pub fn lost(&self) -> Vec<Lost> {
+        facts::with_prefix(&self.inner.shared.view().facts, FactKind::Quarantine, b"")
+            .iter()
+            .filter_map(|(key, value)| Lost::decode(key, value).ok())
+            .collect()
+    }
+
     fn topic_of(&self, work: Work) -> Result<Arc<TopicInfo>, StoreError> {
         match self.ask(work)? {
             Answer::Topic(topic) => Ok(topic),
@@ -354,8 +378,13 @@ impl Store for Log {
         max_bytes: usize,
         _: Isolation,
     ) -> Result<Read, StoreError> {
-        let parts = self.inner.shared.view().parts;
-        parts.get(&part).ok_or(StoreError::UnknownPartition(part))?.read(from, max_bytes)
+        let view = self.inner.shared.view();
+        let shown = view.parts.get(&part).ok_or(StoreError::UnknownPartition(part))?;
+        let read = shown.read(from, max_bytes);
+        if let Err(StoreError::Quarantined { first, .. }) = &read {
+            self.remember_lost(&view, shown, *first);
+        }
+        read
     }
 
     fn offset_at(

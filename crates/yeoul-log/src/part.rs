@@ -9,7 +9,9 @@ use yeoul_base::store::{PartEnds, Read};
 use yeoul_base::{Offset, PartId, StoreError};
 
 use crate::batch::{self, BatchHeader};
+use crate::damage::Damage;
 use crate::locked;
+use crate::quarantine::{self, Lost, Ranges};
 use crate::segment::LogSegment;
 use crate::topics::PartConfig;
 
@@ -29,6 +31,8 @@ struct Inner {
     segments: Vec<Arc<LogSegment>>,
     /// The newest batches, without gaps up to `ends.high`; older ones are in `segments`.
     tail: VecDeque<TailBatch>,
+    /// What was acknowledged and cannot be read any more.
+    lost: Ranges,
     /// The topic was deleted while somebody held this.
     gone: bool,
 }
@@ -51,7 +55,8 @@ impl Part {
         let bytes = segments.iter().map(|segment| segment.len_bytes()).sum();
         let ends = PartEnds { start, stable: high, high, bytes };
         let tail = VecDeque::new();
-        Self { id, inner: Mutex::new(Inner { ends, config, segments, tail, gone: false }) }
+        let lost = Ranges::default();
+        Self { id, inner: Mutex::new(Inner { ends, config, segments, tail, lost, gone: false }) }
     }
 
     pub(crate) fn ends(&self) -> PartEnds {
@@ -139,12 +144,15 @@ impl Part {
         let mut at = from;
         loop {
             let (ends, place) = self.place(from, at, max_bytes)?;
-            let segment = match place {
+            let (segment, end) = match place {
                 Place::Nothing => return Ok(Read { ends, ..Read::default() }),
                 Place::Memory(batches) => return Ok(Read { batches, ends, ..Read::default() }),
-                Place::File(segment) => segment,
+                Place::File(place, segment, end) => {
+                    at = place;
+                    (segment, end)
+                }
             };
-            match segment.read(at, max_bytes) {
+            match segment.read(at, end, max_bytes) {
                 Ok(Some(bytes)) => {
                     return Ok(Read { batches: vec![bytes], ends, aborted: Vec::new() });
                 }
@@ -152,9 +160,45 @@ impl Part {
                 Ok(None) => at = segment.end(),
                 // It was dropped or compacted meanwhile: what holds the offset now?
                 Err(_) if !self.has(&segment) => {}
+                Err(StoreError::Corrupt(what)) => return Err(self.examine(&segment, at, what)),
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// A read met damage: finds out which offsets it took, keeps the bytes and hides the range.
+    fn examine(&self, segment: &LogSegment, at: Offset, what: String) -> StoreError {
+        let damage = match segment.find_damage(at) {
+            Ok(Some(damage)) => damage,
+            // It reads well now, or cannot be read at all: nothing is known to be lost.
+            Ok(None) => return StoreError::Io(format!("{what}; it read differently after that")),
+            Err(error) => return StoreError::Io(format!("{what}; then {error}")),
+        };
+        let Damage { mut lost, bytes } = damage;
+        match quarantine::keep(&**segment.disk(), self.id, (lost.first, lost.last), &bytes) {
+            Ok(kept) => lost.reason.push_str(&format!("; the bytes are in {}", kept.display())),
+            Err(error) => tracing::warn!(%error, "damaged bytes could not be kept aside"),
+        }
+        tracing::error!(part = %self.id, lost.first, lost.last, reason = %lost.reason, "lost records");
+        let error = lost.error();
+        self.lose(lost);
+        error
+    }
+
+    /// Hides a range from readers; they are told.
+    pub(crate) fn lose(&self, lost: Lost) {
+        let mut inner = locked(&self.inner);
+        if let Some((file, hole)) = &lost.hole
+            && let Some(segment) = inner.segments.iter().find(|segment| segment.id == *file)
+        {
+            segment.add_hole(*hole);
+        }
+        inner.lost.put(lost);
+    }
+
+    /// The range that was found damaged and begins at `first`.
+    pub(crate) fn lost(&self, first: Offset) -> Option<Lost> {
+        locked(&self.inner).lost.holding(first).cloned()
     }
 
     fn has(&self, segment: &Arc<LogSegment>) -> bool {
@@ -177,9 +221,17 @@ impl Part {
             let (start, high) = (ends.start, ends.high);
             return Err(StoreError::OffsetOutOfRange { asked: from, start, high });
         }
+        let mut at = at;
+        while let Some(lost) = inner.lost.holding(at) {
+            if !lost.accepted {
+                return Err(lost.error());
+            }
+            at = lost.last + 1;
+        }
         if at >= ends.high {
             return Ok((ends, Place::Nothing));
         }
+        let end = inner.lost.next_after(at).map_or(ends.high, |lost| ends.high.min(lost.first));
         if inner.tail.front().is_some_and(|batch| batch.base <= at) {
             return Ok((ends, Place::Memory(tail_from(&inner.tail, at, max_bytes))));
         }
@@ -189,7 +241,7 @@ impl Part {
         let holds = before.filter(|segment| at < segment.end());
         let segment = holds.or_else(|| inner.segments.get(after));
         if let Some(segment) = segment {
-            return Ok((ends, Place::File(Arc::clone(segment))));
+            return Ok((ends, Place::File(at, Arc::clone(segment), end)));
         }
         match inner.tail.front() {
             Some(first) => Ok((ends, Place::Memory(tail_from(&inner.tail, first.base, max_bytes)))),
@@ -213,7 +265,11 @@ impl Part {
             (inner.ends.start, segment, tail)
         };
         let candidate = match segment {
-            Some(segment) => segment.seek_time(timestamp_ms)?,
+            // Where its headers are damaged, the read below finds out.
+            Some(segment) => match segment.seek_time(timestamp_ms) {
+                Err(StoreError::Corrupt(_)) => segment.base,
+                sought => sought?,
+            },
             // Only what no file has yet can be as new.
             None => tail,
         };
@@ -224,6 +280,10 @@ impl Part {
                 // Retention was faster: what is left is newer.
                 Err(StoreError::OffsetOutOfRange { start, .. }) if from < start => {
                     from = start;
+                    continue;
+                }
+                Err(StoreError::Quarantined { last, .. }) => {
+                    from = last + 1;
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -253,7 +313,8 @@ impl Part {
 enum Place {
     Nothing,
     Memory(Vec<Bytes>),
-    File(Arc<LogSegment>),
+    /// From the first offset on, below the second.
+    File(Offset, Arc<LogSegment>, Offset),
 }
 
 /// A batch that does not decode has no records to be found.

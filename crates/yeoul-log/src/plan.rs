@@ -13,6 +13,7 @@ use crate::batch::BatchHeader;
 use crate::facts;
 use crate::frame::Frame;
 use crate::producers::{self, Producer, Verdict};
+use crate::quarantine::Lost;
 use crate::state::State;
 use crate::topics::{self, Changed};
 
@@ -28,6 +29,8 @@ pub(crate) enum Work {
     Claim(String),
     ProducerId,
     MoveStarts(Vec<(PartId, Offset)>),
+    /// Records that turned out to be damaged.
+    Quarantine(Lost),
 }
 
 /// What it gets.
@@ -113,6 +116,15 @@ impl Planner<'_> {
                 };
                 let starts = starts.iter().filter_map(moves).collect();
                 let frame = Frame { starts, ..Frame::default() };
+                Ok(Plan { frame, headers: Vec::new(), answer: Answer::Done })
+            }
+            Work::Quarantine(lost) => {
+                // The partition, or that part of it, may be gone; or it is known already.
+                let lane = self.state.lanes.get(&lost.part);
+                let there = lane.is_some_and(|lane| lost.last >= lane.start);
+                let new = there && facts.get(&lost.key()) != Some(&lost.encode());
+                let facts = new.then(|| (lost.key(), Some(lost.encode())));
+                let frame = Frame { facts: facts.into_iter().collect(), ..Frame::default() };
                 Ok(Plan { frame, headers: Vec::new(), answer: Answer::Done })
             }
         }
@@ -211,5 +223,6 @@ fn changed((facts, topic): Changed) -> Plan {
 
 /// Facts that only the log itself writes.
 pub(crate) fn is_own(kind: FactKind) -> bool {
-    matches!(kind, FactKind::Topic | FactKind::Counter | FactKind::Generation)
+    use FactKind::{Counter, Generation, Quarantine, Topic};
+    matches!(kind, Topic | Counter | Generation | Quarantine)
 }

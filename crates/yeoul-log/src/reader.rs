@@ -30,11 +30,12 @@ pub struct PartitionReader {
     isolation: Isolation,
     skipped: u64,
     bad: Option<BadBatch>,
+    lost: Option<(Offset, Offset)>,
 }
 
 impl PartitionReader {
     pub fn new(store: Arc<dyn Store>, part: PartId, from: Offset, isolation: Isolation) -> Self {
-        Self { store, part, position: from, isolation, skipped: 0, bad: None }
+        Self { store, part, position: from, isolation, skipped: 0, bad: None, lost: None }
     }
 
     pub fn part(&self) -> PartId {
@@ -50,6 +51,7 @@ impl PartitionReader {
     pub fn seek(&mut self, to: Offset) {
         self.position = to;
         self.bad = None;
+        self.lost = None;
     }
 
     /// Control records and records of aborted transactions left out since this reader was made.
@@ -62,7 +64,8 @@ impl PartitionReader {
     ///
     /// # Errors
     /// Those of [`Store::read`]; and [`StoreError::BadBatch`] for a batch that does not decode:
-    /// the position stays before it until [`PartitionReader::skip_bad`] is called.
+    /// the position stays before it until [`PartitionReader::skip_bad`] is called. The same with
+    /// [`StoreError::Quarantined`] and [`PartitionReader::skip_lost`].
     pub fn next(&mut self, max_bytes: usize) -> Result<Vec<Record>, StoreError> {
         loop {
             if let Some(bad) = &self.bad {
@@ -71,7 +74,11 @@ impl PartitionReader {
                     self.part, bad.first_offset, bad.last_offset, bad.reason
                 )));
             }
-            let read = self.store.read(self.part, self.position, max_bytes, self.isolation)?;
+            let read = self.store.read(self.part, self.position, max_bytes, self.isolation);
+            if let Err(StoreError::Quarantined { first, last, .. }) = &read {
+                self.lost = Some((self.position.max(*first), *last));
+            }
+            let read = read?;
             let before = self.position;
             let mut out = Vec::new();
             let mut aborting = Aborting::new(&read.aborted);
@@ -93,6 +100,14 @@ impl PartitionReader {
         let bad = self.bad.take()?;
         self.position = bad.last_offset + 1;
         Some(bad)
+    }
+
+    /// Passes the lost records that made [`PartitionReader::next`] fail; returns their first and
+    /// last offset, so that the caller can count them.
+    pub fn skip_lost(&mut self) -> Option<(Offset, Offset)> {
+        let lost = self.lost.take()?;
+        self.position = lost.1 + 1;
+        Some(lost)
     }
 
     fn take(

@@ -16,11 +16,12 @@ use crate::batch::BatchHeader;
 use crate::core::Core;
 use crate::error::LogError;
 use crate::facts::Facts;
-use crate::frame::Frame;
+use crate::frame::{Decoded, Frame};
 use crate::group::{self, GroupHeader};
 use crate::options::LogOptions;
 use crate::part::{Part, TailBatch};
 use crate::paths::{self, FileId};
+use crate::quarantine::{self, Lost};
 use crate::segment::LogSegment;
 use crate::shared::{Shared, View};
 use crate::slots::{Slot, Slots};
@@ -47,6 +48,8 @@ pub struct Recovered {
     pub cut: Vec<String>,
     /// Snapshots that could not be read; moved to these files.
     pub quarantined: Vec<String>,
+    /// Acknowledged records found damaged by this start, in ranges; their bytes are kept aside.
+    pub lost: Vec<Lost>,
     /// Files of removed or unfinished log segments that were deleted.
     pub removed_files: u64,
 }
@@ -81,9 +84,10 @@ pub(crate) fn open(
 
     let begin = begin(&*disk, &*rand)?;
     check_lengths(&*disk, &begin.snapshot)?;
-    let wal = wal::read(&*disk, &begin.snapshot)?;
     let promised = begin.unreadable.iter().filter_map(|name| paths::parse_snapshot_name(name));
-    wal.check_damage(promised.map(|(_, sequence)| sequence).max().unwrap_or(0))?;
+    let promised = promised.map(|(_, sequence)| sequence).max().unwrap_or(0);
+    let wal = wal::read(&*disk, &begin.snapshot, promised)?;
+    wal.check_damage()?;
 
     // From here on things change.
     let mut recovered = Recovered {
@@ -251,6 +255,7 @@ fn state(
         configs.extend(topic.partitions.iter().map(|part| (*part, config)));
         all.by_name.insert(Arc::clone(&topic.name), Arc::new(topic));
     }
+    let lost = state.quarantined().map_err(|error| LogError::damaged(&path, 0, error))?;
     state.topics = Arc::new(all);
     for part in &snapshot.parts {
         let Some(config) = configs.get(&part.id) else {
@@ -267,6 +272,9 @@ fn state(
             start: part.start,
             producers: part.producers.clone(),
         });
+    }
+    for lost in lost {
+        state.lose(&lost);
     }
     Ok(state)
 }
@@ -313,10 +321,15 @@ fn replay(core: &mut Core, wal: &Wal, recovered: &mut Recovered) -> Result<(), L
         let mut body = wal.body(found).map_err(|e| LogError::io(&path, e))?;
         for index in 0..*frames {
             let seal = found.header.seal(core.salt, index);
-            let frame = crate::frame::decode(&mut body, seal).map_err(|error| {
-                LogError::damaged(&path, found.header.position, error.to_string())
-            })?;
-            replay_frame(core, &frame, &found.header)?;
+            let damaged = |what: String| LogError::damaged(&path, found.header.position, what);
+            let decoded = crate::frame::decode(&mut body, seal)
+                .map_err(|error| damaged(error.to_string()))?;
+            if decoded.bad.as_slice() != wal.bad.get(&seal.sequence).map_or(&[][..], Vec::as_slice)
+            {
+                return Err(damaged("it reads differently twice".into()));
+            }
+            replay_frame(core, &decoded.frame, &found.header)?;
+            quarantine_bad(core, &decoded, &path, recovered)?;
             recovered.replayed += 1;
         }
         core.chain = found.header.crc;
@@ -359,6 +372,31 @@ fn replay_frame(core: &mut Core, frame: &Frame, group: &GroupHeader) -> Result<(
     for part in effects.removed {
         let gone = part.segments();
         core.doomed.extend(gone.iter().map(|segment| segment.id));
+    }
+    Ok(())
+}
+
+/// Batches whose records cannot be read any more take their offsets all the same; that they are
+/// lost becomes a fact of the snapshot that ends the recovery.
+fn quarantine_bad(
+    core: &mut Core,
+    decoded: &Decoded,
+    slot: &Path,
+    recovered: &mut Recovered,
+) -> Result<(), LogError> {
+    for (part, batch) in decoded.bad.iter().filter_map(|index| decoded.frame.appends.get(*index)) {
+        let Ok(header) = BatchHeader::parse(batch) else { continue };
+        let (first, last) = (header.base_offset, header.last_offset());
+        let kept = quarantine::keep(&*core.disk, *part, (first, last), batch)
+            .map_err(|e| LogError::io(Path::new(paths::QUARANTINE_DIR), e))?;
+        let reason = format!(
+            "a batch in {} failed its checksum; its bytes are in {}",
+            slot.display(),
+            kept.display()
+        );
+        let lost = Lost::of_records(*part, (first, last), reason);
+        core.state.lose(&lost);
+        recovered.lost.push(lost);
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use yeoul_base::{Disk, DiskFile, Offset, Open, PartId, StoreError};
 use crate::batch::{self, BatchHeader, HEADER_BYTES};
 use crate::locked;
 use crate::paths::FileId;
+use crate::quarantine::Hole;
 use crate::snapshot::SegmentState;
 
 /// Bytes of log between two entries of the index.
@@ -50,6 +51,8 @@ struct State {
     end: Offset,
     /// Nothing is appended any more, although it is the newest.
     closed: bool,
+    /// Damaged bytes that are passed over.
+    holes: Vec<Hole>,
 }
 
 /// A file `parts/<partition>/<base offset>[-<generation>].log`.
@@ -73,6 +76,7 @@ impl LogSegment {
             max_timestamp_ms: i64::MIN,
             end: id.base,
             closed: false,
+            holes: Vec::new(),
         };
         let index = Mutex::new(Index::default());
         Self { disk, id, base: id.base, created_ms, state: Mutex::new(state), index }
@@ -129,7 +133,26 @@ impl LogSegment {
         locked(&self.state).max_timestamp_ms
     }
 
-    fn file(&self) -> io::Result<Arc<dyn DiskFile>> {
+    /// From now on these bytes are passed over.
+    pub(crate) fn add_hole(&self, hole: Hole) {
+        let mut state = locked(&self.state);
+        if !state.holes.contains(&hole) {
+            state.holes.push(hole);
+            drop(state);
+            // It may have been built from the damaged bytes.
+            *locked(&self.index) = Index::default();
+        }
+    }
+
+    pub(crate) fn hole_at(&self, position: u64) -> Option<Hole> {
+        locked(&self.state).holes.iter().find(|hole| hole.from == position).copied()
+    }
+
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    pub(crate) fn file(&self) -> io::Result<Arc<dyn DiskFile>> {
         match &locked(&self.state).file {
             Some(file) => Ok(Arc::clone(file)),
             None => self.disk.open(&self.id.log(), Open::Read),
@@ -182,9 +205,14 @@ impl LogSegment {
     }
 
     /// Whole batches from the one that holds `from`, in one piece, checked: each batch's checksum
-    /// holds and its offsets follow the one before. Where `from` was compacted away, from the
+    /// holds and its offsets follow the one before. None begins at or after `end`. Where `from` was compacted away, from the
     /// next batch; `None` when there is none behind it.
-    pub(crate) fn read(&self, from: Offset, max_bytes: usize) -> Result<Option<Bytes>, StoreError> {
+    pub(crate) fn read(
+        &self,
+        from: Offset,
+        end: Offset,
+        max_bytes: usize,
+    ) -> Result<Option<Bytes>, StoreError> {
         let len = self.len_bytes();
         let file = self.file().map_err(|e| self.io(&e))?;
         let located = self.locate(Scan::new(Arc::clone(&file), len), from)?;
@@ -194,21 +222,27 @@ impl LogSegment {
         let want = max_bytes.min(READ_BYTES_MAX).max(first).min(left);
         let mut bytes = vec![0; want];
         file.read_exact_at(&mut bytes, position).map_err(|e| self.io(&e))?;
-        let whole = self.check(&bytes, header.base_offset, position)?;
+        let whole = self.check(&bytes, (header.base_offset, end), position)?;
         bytes.truncate(whole);
         Ok(Some(Bytes::from(bytes)))
     }
 
     /// Whether a batch may come where `expected` is the next offset.
-    fn follows(&self, header: &BatchHeader, expected: Offset) -> bool {
+    pub(crate) fn follows(&self, header: &BatchHeader, expected: Offset) -> bool {
         header.base_offset == expected || (self.has_gaps() && header.base_offset > expected)
     }
 
     /// How many bytes are whole, good batches; an error when not even the first is.
-    fn check(&self, bytes: &[u8], base: Offset, position: u64) -> Result<usize, StoreError> {
+    fn check(
+        &self,
+        bytes: &[u8],
+        (base, end): (Offset, Offset),
+        position: u64,
+    ) -> Result<usize, StoreError> {
         let mut done = 0;
         let mut expected = base;
-        while let Some(rest) = bytes.get(done..)
+        while (done == 0 || expected < end)
+            && let Some(rest) = bytes.get(done..)
             && let Ok(header) = BatchHeader::parse(rest)
             && let Some(batch) = rest.get(..header.size_bytes())
         {
@@ -239,6 +273,10 @@ impl LogSegment {
             entry.map_or((0, self.base), |entry| (entry.position, entry.base))
         };
         while position < scan.len {
+            if let Some(hole) = self.hole_at(position) {
+                (position, base) = (hole.to, hole.next);
+                continue;
+            }
             let header = self.header_at(&mut scan, position, base)?;
             if header.last_offset() >= offset {
                 return Ok(Some((position, header)));
@@ -271,6 +309,10 @@ impl LogSegment {
     ) -> Result<(), StoreError> {
         while index.built_to < scan.len && !index.entries.last().is_some_and(&enough) {
             let position = index.built_to;
+            if let Some(hole) = self.hole_at(position) {
+                (index.built_to, index.next) = (hole.to, Some(hole.next));
+                continue;
+            }
             let header = self.header_at(scan, position, index.next.unwrap_or(self.base))?;
             let due = index
                 .entries

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rpds::HashTrieMapSync;
-use yeoul_base::{FactKind, Offset, PartId, TopicInfo, Topics};
+use yeoul_base::{FactKey, FactKind, Offset, PartId, TopicInfo, Topics};
 
 use crate::batch::BatchHeader;
 use crate::facts::{self, Facts};
@@ -14,6 +15,7 @@ use crate::frame::Frame;
 use crate::options::LogOptions;
 use crate::part::Part;
 use crate::producers::{self, Producers};
+use crate::quarantine::{self, Lost};
 use crate::topics::{self, PartConfig};
 
 pub(crate) type PartMap = HashTrieMapSync<PartId, Arc<Part>>;
@@ -89,8 +91,12 @@ impl State {
         let mut effects = Effects::default();
         for (key, value) in &frame.facts {
             facts::apply(&mut self.facts, key, value);
-            if key.kind == FactKind::Topic {
-                self.apply_topic(&key.key, value.as_deref(), options, &mut effects)?;
+            match key.kind {
+                FactKind::Topic => {
+                    self.apply_topic(&key.key, value.as_deref(), options, &mut effects)?;
+                }
+                FactKind::Quarantine => self.apply_quarantine(&key.key, value.as_deref())?,
+                _ => {}
             }
         }
         for (part, start) in &frame.starts {
@@ -98,10 +104,47 @@ impl State {
             if let Some(lane) = self.lanes.get_mut(part) {
                 lane.start = lane.start.max(*start);
                 effects.starts.push((Arc::clone(&lane.part), lane.start));
+                let before = lane.start;
+                self.forget_lost(*part, before);
             }
         }
         self.sequence += 1;
         Ok(effects)
+    }
+
+    /// Hides a range from readers at once: no harm if the frame does not come to be.
+    fn apply_quarantine(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), &'static str> {
+        let Some(value) = value else { return Err("a lost range is taken back") };
+        let lost = Lost::decode(key, value).map_err(|_| "a lost range does not decode")?;
+        if let Some(lane) = self.lanes.get(&lost.part) {
+            lane.part.lose(lost);
+        }
+        Ok(())
+    }
+
+    /// Notes a range that cannot be read, as a fact and where readers see it.
+    pub(crate) fn lose(&mut self, lost: &Lost) {
+        if let Some(lane) = self.lanes.get(&lost.part) {
+            self.facts.insert_mut(lost.key(), lost.encode());
+            lane.part.lose(lost.clone());
+        }
+    }
+
+    pub(crate) fn quarantined(&self) -> Result<Vec<Lost>, String> {
+        let facts = facts::with_prefix(&self.facts, FactKind::Quarantine, b"");
+        let decode = |(key, value): &(Bytes, Bytes)| Lost::decode(key, value);
+        facts.iter().map(decode).collect::<Result<_, _>>().map_err(|error| error.to_string())
+    }
+
+    /// Ranges that nobody can ask for any more need not be known.
+    fn forget_lost(&mut self, part: PartId, before: Offset) {
+        for (key, value) in
+            facts::with_prefix(&self.facts, FactKind::Quarantine, &quarantine::prefix(part))
+        {
+            if Lost::decode(&key, &value).is_ok_and(|lost| lost.last < before) {
+                self.facts.remove_mut(&FactKey::new(FactKind::Quarantine, key));
+            }
+        }
     }
 
     fn apply_topic(
@@ -127,6 +170,7 @@ impl State {
         let (old, now) = (parts(&old), parts(&new));
         for gone in old.iter().filter(|id| !now.contains(id)) {
             self.parts.remove_mut(gone);
+            self.forget_lost(*gone, Offset::MAX);
             effects.removed.extend(self.lanes.remove(gone).map(|lane| lane.part));
         }
         let config = new.map(|topic| PartConfig::of(&topic.config, options));

@@ -37,6 +37,10 @@ pub(crate) struct Wal {
     headers: BTreeMap<u64, Vec<Found>>,
     /// Groups to replay, in order, and how many of their frames.
     pub(crate) replay: Vec<(Found, u32)>,
+    /// Of the frames to replay: which batches cannot be read, though they were acknowledged.
+    pub(crate) bad: BTreeMap<u64, Vec<usize>>,
+    /// Commits up to here were acknowledged, whatever can be read of them.
+    known: u64,
     /// The first sequence that is not there …
     end_sequence: u64,
     /// … and where it was looked for.
@@ -45,11 +49,14 @@ pub(crate) struct Wal {
     pub(crate) incarnation_max: u64,
 }
 
-pub(crate) fn read(disk: &dyn Disk, snapshot: &Snapshot) -> Result<Wal, LogError> {
+/// `promised` is the sequence of the newest snapshot that there was, readable or not.
+pub(crate) fn read(disk: &dyn Disk, snapshot: &Snapshot, promised: u64) -> Result<Wal, LogError> {
     let mut wal = Wal {
         slots: Vec::new(),
         headers: BTreeMap::new(),
         replay: Vec::new(),
+        bad: BTreeMap::new(),
+        known: promised,
         end_sequence: snapshot.sequence + 1,
         end_at: (0, 0),
         begin_incarnation: snapshot.incarnation,
@@ -61,6 +68,8 @@ pub(crate) fn read(disk: &dyn Disk, snapshot: &Snapshot) -> Result<Wal, LogError
         let path = paths::slot(number);
         wal.scan(disk, number, snapshot.salt).map_err(|e| LogError::io(&path, e))?;
     }
+    let synced = wal.all().map(|found| found.header.synced_upto).max().unwrap_or(0);
+    wal.known = wal.known.max(synced);
     wal.follow(snapshot)?;
     Ok(wal)
 }
@@ -126,8 +135,12 @@ impl Wal {
                 }
                 let position = header.position + (HEADER_BYTES + whole - body.len()) as u64;
                 match frame::decode(&mut body, header.seal(snapshot.salt, taken)) {
-                    Ok(_) => {}
-                    Err(FrameError::Torn) => {
+                    Ok(decoded) if decoded.bad.is_empty() => {}
+                    // Damage, of which the frame says whose records it took.
+                    Ok(decoded) if self.end_sequence <= self.known => {
+                        self.bad.insert(self.end_sequence, decoded.bad);
+                    }
+                    Ok(_) | Err(FrameError::Torn) => {
                         self.end_at = (header.slot, position);
                         torn = true;
                         break;
@@ -167,9 +180,8 @@ impl Wal {
 
     /// A commit that is not there is a torn tail, unless some group says that it was synced (or a
     /// snapshot of that sequence existed).
-    pub(crate) fn check_damage(&self, promised: u64) -> Result<(), LogError> {
-        let synced = self.all().map(|found| found.header.synced_upto).max().unwrap_or(0);
-        let known = synced.max(promised);
+    pub(crate) fn check_damage(&self) -> Result<(), LogError> {
+        let known = self.known;
         if known < self.end_sequence {
             return Ok(());
         }

@@ -11,7 +11,7 @@ use yeoul_base::{Commit, ManualClock, PartId, SeededRand, SimDisk, Store, StoreE
 use yeoul_log::{Log, LogError, LogOptions};
 
 use crate::model::fact_key;
-use crate::support::{NOW_MS, Outcome, append, tiny, topic, values};
+use crate::support::{NOW_MS, Outcome, append, tiny, topic, values, values_and_lost};
 use crate::workload::open;
 
 fn fact(value: &'static str) -> Commit {
@@ -45,20 +45,30 @@ fn first_slot(disk: &SimDisk) -> PathBuf {
 }
 
 #[test]
-fn a_changed_byte_in_what_was_acked_is_damage_and_named() -> Outcome {
+fn a_changed_byte_in_what_was_acked_is_lost_alone_or_damage_and_named() -> Outcome {
     let (disk, part) = eight_groups()?;
     let whole = disk.image();
     // Four groups of one page fill a slot; the fourth is followed by one in the next slot.
-    let mut damaged = 0;
+    let (mut damaged, mut alone) = (0, 0);
     let slot = first_slot(&disk);
     for at in (0..16_384u64).filter(|at| at % 4096 < 260) {
         let disk = SimDisk::from_image(&whole);
         assert!(disk.flip(&slot, at, 0x10));
         let before = disk.image();
         match open(&disk) {
-            Ok((log, _)) => {
+            Ok((log, recovered)) if recovered.lost.is_empty() => {
                 let log: Arc<dyn Store> = Arc::new(log);
                 assert_eq!(values(log, part)?.concat(), "bcdefgh", "flipped at {at}");
+            }
+            Ok((log, recovered)) => {
+                alone += 1;
+                check_one_lost(&log, part, recovered.lost[0].first)?;
+                assert!(kept_aside(&disk), "flipped at {at}");
+                drop(log);
+                // It stays known: after a restart, and after a power cut.
+                let (log, recovered) = open(&power_cut(&disk))?;
+                assert!(recovered.lost.is_empty());
+                check_one_lost(&log, part, log.lost()[0].first)?;
             }
             Err(error @ LogError::Damaged { .. }) => {
                 damaged += 1;
@@ -74,8 +84,26 @@ fn a_changed_byte_in_what_was_acked_is_damage_and_named() -> Outcome {
             Err(other) => return Err(other.into()),
         }
     }
-    assert!(damaged > 4 * 100, "{damaged} of the changes were seen");
+    // Each of the first four groups but the topic's own has a batch of one record.
+    assert!(damaged > 4 * 100, "{damaged} of the changes refused the start");
+    assert_eq!(alone, 3 * 8, "{alone} of the changes took one record");
     Ok(())
+}
+
+/// One of seven records, one a batch, is lost; the others are there at their offsets.
+fn check_one_lost(log: &Log, part: PartId, lost: i64) -> Outcome {
+    let whole: Vec<_> = (0..).zip("bcdefgh".chars().map(String::from)).collect();
+    let (values, ranges) = values_and_lost(Arc::new(log.clone()), part)?;
+    assert_eq!(ranges, [(lost, lost)]);
+    let expected: Vec<_> = whole.into_iter().filter(|(offset, _)| *offset != lost).collect();
+    assert_eq!(values, expected);
+    assert_eq!(log.lost().len(), 1);
+    Ok(())
+}
+
+fn kept_aside(disk: &SimDisk) -> bool {
+    let kept = |path: &PathBuf| path.to_string_lossy().starts_with("quarantine/part-0000000000-");
+    disk.image().files.keys().any(kept)
 }
 
 #[test]
@@ -121,25 +149,36 @@ fn a_snapshot_that_cannot_be_read_falls_back_to_the_one_before() -> Outcome {
 }
 
 #[test]
-fn a_changed_byte_in_a_log_segment_is_never_served() -> Outcome {
+fn a_changed_byte_in_a_log_segment_takes_its_batch_and_no_other() -> Outcome {
     let (disk, part) = eight_groups()?;
     let (log, _) = open(&disk)?;
     log.close();
     let image = disk.image();
     let path = image.files.keys().find(|path| path.starts_with("parts")).ok_or("no file")?;
     let len = image.files[path].len() as u64;
+    let each = len / 7;
     let mut refused = 0;
     for at in 0..len {
         let disk = SimDisk::from_image(&image);
         disk.flip(path, at, 0x40);
         let (log, _) = open(&disk)?;
-        match values(Arc::new(log), part) {
+        match values(Arc::new(log.clone()), part) {
             Ok(values) => assert_eq!(values.concat(), "bcdefgh", "flipped at {at}"),
-            Err(StoreError::Corrupt(why)) => {
+            Err(StoreError::Quarantined { first, last, reason, .. }) => {
                 refused += 1;
-                assert!(why.contains("parts/0000000000/"), "{why}");
+                let hit = (at / each) as i64;
+                assert_eq!((first, last), (hit, hit), "flipped at {at}: {reason}");
+                assert!(reason.contains("parts/0000000000/"), "{reason}");
+                check_one_lost(&log, part, hit)?;
+                assert!(kept_aside(&disk));
+                let by_time = log.offset_at(part, NOW_MS)?;
+                assert_eq!(by_time, Some((i64::from(hit == 0), NOW_MS)), "flipped at {at}");
+                drop(log);
+                let (log, _) = open(&power_cut(&disk))?;
+                check_one_lost(&log, part, hit)?;
+                log.commit(append(part, &["i"]))?;
             }
-            Err(other) => return Err(other.into()),
+            Err(other) => return Err(format!("flipped at {at}: {other}").into()),
         }
     }
     // All but the leader epochs, which say nothing of the records.

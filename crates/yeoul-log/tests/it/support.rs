@@ -58,6 +58,30 @@ pub(crate) fn append(part: PartId, values: &[&str]) -> Commit {
     Commit { appends: vec![Append { part, batch: batch(values) }], ..Commit::default() }
 }
 
+/// Offsets that cannot be read.
+pub(crate) type LostRanges = Vec<(i64, i64)>;
+
+/// All values of a partition with their offsets, and the ranges between them that are lost.
+pub(crate) fn values_and_lost(
+    store: Arc<dyn Store>,
+    part: PartId,
+) -> Result<(Vec<(i64, String)>, LostRanges), StoreError> {
+    let from = store.ends(part).ok_or(StoreError::UnknownPartition(part))?.start;
+    let mut reader = PartitionReader::new(store, part, from, Isolation::Committed);
+    let (mut out, mut lost) = (Vec::new(), Vec::new());
+    loop {
+        match reader.next(1 << 16) {
+            Ok(records) if records.is_empty() => return Ok((out, lost)),
+            Ok(records) => out.extend(records.into_iter().map(|record| {
+                let value = record.value.unwrap_or_default();
+                (record.offset, String::from_utf8_lossy(&value).into_owned())
+            })),
+            Err(StoreError::Quarantined { .. }) => lost.extend(reader.skip_lost()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// All values of a partition from its start.
 pub(crate) fn values(store: Arc<dyn Store>, part: PartId) -> Result<Vec<String>, StoreError> {
     let from = store.ends(part).ok_or(StoreError::UnknownPartition(part))?.start;
