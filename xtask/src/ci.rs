@@ -2,7 +2,7 @@
 //! all there is to mend; the parts that build nothing come first.
 
 use crate::repo::{Outcome, Repo};
-use crate::{examples, licences, node, run, scripts, tidy};
+use crate::{Flags, examples, fuzz, licences, node, run, scripts, tidy};
 
 pub(crate) fn run(repo: &Repo) -> Outcome {
     let mut failed = Vec::new();
@@ -22,6 +22,7 @@ pub(crate) fn run(repo: &Repo) -> Outcome {
         let binary = node::binary_of_tests(repo)?;
         scripts::interop_with(repo, &binary)
     });
+    part("fuzz", &mut || fuzz::run(repo, &Flags::default()));
     if failed.is_empty() {
         println!("ci: all parts ok");
         return Ok(());

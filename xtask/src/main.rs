@@ -12,6 +12,7 @@
 
 mod ci;
 mod examples;
+mod fuzz;
 mod history;
 mod licences;
 mod metadata;
@@ -34,12 +35,14 @@ usage: cargo xtask COMMAND
   ci                      fmt, clippy, tidy, licences, UI, examples, quick interop (after the tests)
   examples [--check]      write the data of examples/ again (--check: only compare)
   interop [NAME] [--full] real clients against the binary; without NAME every folder
+  fuzz [TARGET] [--seconds N | --runs N | --full]
+                          hostile input to every decoder; 20 s per target, --full 10,000,000 runs
   soak | real | bench     the long run; the real files beside the repository; the figures
   history FILE...         judge what clients wrote down: lost, double, reordered, read too early
   writeups                run the ticked steps of docs/writeups.md and count them
   ui-hash [--write]       the hash of the UI's sources, as ui/dist/SOURCE_HASH must hold it
 
-interop, soak, real, writeups and bench take --record: the result goes into interop/RESULTS.md.
+interop, fuzz, soak, real, writeups and bench take --record: the result goes into interop/RESULTS.md.
 YEOUL_BIN names the binary they use; without it the debug build is made and used.
 ";
 
@@ -69,6 +72,7 @@ fn dispatch(repo: &Repo, words: &[String]) -> Outcome {
         "ci" => ci::run(repo),
         "examples" => examples::run(repo, flags.check),
         "interop" => scripts::interop(repo, flags.name.as_deref(), flags.full, flags.record),
+        "fuzz" => fuzz::run(repo, &flags),
         "soak" => scripts::soak(repo, flags.record),
         "real" => scripts::real(repo, flags.record),
         "bench" => scripts::bench(repo, flags.record),
@@ -91,13 +95,18 @@ struct Flags {
     full: bool,
     record: bool,
     write: bool,
+    seconds: Option<u64>,
+    runs: Option<u64>,
 }
 
 impl Flags {
     fn parse(words: &[String]) -> Result<Self, String> {
         let mut flags = Self::default();
-        for word in words {
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
             match word.as_str() {
+                "--seconds" => flags.seconds = Some(number(word, words.next())?),
+                "--runs" => flags.runs = Some(number(word, words.next())?),
                 "--check" => flags.check = true,
                 "--full" => flags.full = true,
                 "--record" => flags.record = true,
@@ -110,4 +119,9 @@ impl Flags {
         }
         Ok(flags)
     }
+}
+
+fn number(flag: &str, word: Option<&String>) -> Result<u64, String> {
+    let parsed = word.and_then(|word| word.parse().ok());
+    parsed.ok_or_else(|| format!("`{flag}` wants a number behind it\n{USAGE}"))
 }

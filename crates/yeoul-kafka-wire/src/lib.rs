@@ -13,6 +13,8 @@ pub mod api;
 pub mod codes;
 pub mod error;
 pub mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod reader;
 pub mod writer;
 

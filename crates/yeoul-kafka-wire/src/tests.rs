@@ -26,8 +26,8 @@ use crate::api::offset_fetch::OffsetFetchRequest;
 use crate::api::offset_for_leader_epoch::OffsetForLeaderEpochRequest;
 use crate::api::produce::ProduceRequest;
 use crate::api::sync_group::SyncGroupRequest;
-use crate::codec::{Codec, Field, Records};
 use crate::frame::{decode_body, decode_request, encode_response_as};
+use crate::fuzzing::Filler;
 use crate::{Api, Budget, Request, RequestHeader, WireError, decode_response, encode_request};
 
 /// Runs `$check::<R>()` for every request there is; the count is compared with the table, so a
@@ -48,73 +48,6 @@ macro_rules! for_every_request {
     (@each $apis:ident, $check:ident, $args:tt; $($request:ty),*) => {
         $( $check::<$request> $args; $apis += 1; )*
     };
-}
-
-/// Fills every field of a message with something, nulls among it.
-struct Filler {
-    version: i16,
-    next: u8,
-}
-
-impl Filler {
-    fn fill<M: Field + Default>(version: i16) -> M {
-        let mut message = M::default();
-        message.walk(&mut Self { version, next: 0 }).expect("filling cannot fail");
-        message
-    }
-
-    fn take(&mut self) -> u8 {
-        self.next = self.next.wrapping_add(1);
-        self.next
-    }
-}
-
-impl Codec for Filler {
-    fn version(&self) -> i16 {
-        self.version
-    }
-
-    fn int<const N: usize>(&mut self, bytes: &mut [u8; N]) -> Result<(), WireError> {
-        // 0 and 1 only in single bytes, so that booleans survive.
-        bytes.fill(0);
-        if let Some(last) = bytes.last_mut() {
-            *last = if N == 1 { self.take() & 1 } else { self.take() };
-        }
-        Ok(())
-    }
-
-    fn text(&mut self, value: &mut Option<String>) -> Result<(), WireError> {
-        let number = self.take();
-        // A field that may not be null comes as `Some`.
-        let nullable = value.is_none();
-        *value = (!nullable || number.is_multiple_of(2)).then(|| format!("여울{number}"));
-        Ok(())
-    }
-
-    fn bytes(&mut self, value: &mut Option<Bytes>) -> Result<(), WireError> {
-        *value = Some(Bytes::from(vec![self.take(); 300]));
-        Ok(())
-    }
-
-    fn records(&mut self, value: &mut Records) -> Result<(), WireError> {
-        value.0 = vec![Bytes::from(vec![self.take(); 5000])];
-        Ok(())
-    }
-
-    fn array<T: Field + Default>(&mut self, value: &mut Option<Vec<T>>) -> Result<(), WireError> {
-        let mut items = Vec::new();
-        for _ in 0..2 {
-            let mut item = T::default();
-            item.walk(self)?;
-            items.push(item);
-        }
-        *value = Some(items);
-        Ok(())
-    }
-
-    fn tags(&mut self) -> Result<(), WireError> {
-        Ok(())
-    }
 }
 
 fn without_length(frame: &crate::Frame) -> Bytes {

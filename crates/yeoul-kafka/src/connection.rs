@@ -5,7 +5,7 @@
 //! requests is before it; every other request starts when it is its turn, so requests of one
 //! connection take effect in their order.
 
-mod input;
+pub(crate) mod input;
 
 use std::io;
 use std::sync::Arc;

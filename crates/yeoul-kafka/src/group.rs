@@ -32,6 +32,8 @@ use state::Group;
 
 pub use components::{ComponentGroup, ComponentGroups, ComponentOffset};
 pub(crate) use facts::{Committed, OffsetKey};
+#[cfg(fuzzing)]
+pub(crate) use facts::{fuzz_facts, sample_facts};
 pub(crate) use offsets::Claim;
 pub(crate) use state::Caller;
 

@@ -10,6 +10,8 @@
 mod broker;
 mod connection;
 mod errors;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod group;
 mod handle;
 mod metrics;

@@ -25,7 +25,7 @@ pub const HEADER_BYTES: usize = 61;
 /// Base offset and batch length, which the batch length does not count.
 pub const PREFIX_BYTES: usize = 12;
 /// The checksum covers everything from here to the end.
-const CRC_FROM: usize = 21;
+pub(crate) const CRC_FROM: usize = 21;
 /// A record of nothing: length, attributes, two deltas, key, value, headers.
 const RECORD_BYTES_MIN: usize = 7;
 
@@ -219,7 +219,7 @@ fn check_crc(header: &BatchHeader, batch: &[u8]) -> Result<(), BatchError> {
     }
 }
 
-fn put<const N: usize>(batch: &mut [u8], from: usize, value: [u8; N]) {
+pub(crate) fn put<const N: usize>(batch: &mut [u8], from: usize, value: [u8; N]) {
     debug_assert!(batch.len() >= HEADER_BYTES, "not a batch");
     if let Some(field) = batch.get_mut(from..from + N) {
         field.copy_from_slice(&value);

@@ -15,6 +15,8 @@ pub mod dead;
 mod error;
 mod facts;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod group;
 mod holds;
 mod inspect;

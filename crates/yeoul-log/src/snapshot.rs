@@ -93,13 +93,19 @@ impl Snapshot {
             out.u64(key.kind as u64).bytes(&key.key).bytes(value);
         }
         let payload = out.finish();
-        let mut file = Vec::with_capacity(payload.len() + 16);
-        file.extend_from_slice(&MAGIC);
-        file.extend_from_slice(&(payload.len() as u64).to_le_bytes());
+        let mut file = Self::head(payload.len());
+        file.reserve(payload.len() + 4);
         file.extend_from_slice(&payload);
         let crc = crc32c::crc32c(&file);
         file.extend_from_slice(&crc.to_le_bytes());
         Bytes::from(file)
+    }
+
+    /// What precedes a payload of so many bytes.
+    pub(crate) fn head(payload_bytes: usize) -> Vec<u8> {
+        let mut head = MAGIC.to_vec();
+        head.extend_from_slice(&(payload_bytes as u64).to_le_bytes());
+        head
     }
 
     pub(crate) fn decode(file: &[u8]) -> Result<Self, FieldError> {

@@ -195,6 +195,39 @@ pub(crate) fn names(store: &dyn Store) -> BTreeSet<String> {
         .collect()
 }
 
+/// Any bytes as key and as value.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_facts(data: &[u8]) {
+    if let Ok((group, key)) = decode_key(data) {
+        let written = key.fact(group);
+        assert_eq!(decode_key(&written.key).ok(), Some((group, key)));
+    }
+    if let Ok(value) = Committed::decode(data) {
+        assert_eq!(Committed::decode(&value.encode()).as_ref(), Ok(&value));
+    }
+    if let Ok(group) = decode_record_key(data) {
+        assert_eq!(decode_record_key(&Record::fact(group).key), Ok(group));
+    }
+    if let Ok(record) = Record::decode(data) {
+        assert_eq!(Record::decode(&record.encode()).as_ref(), Ok(&record));
+    }
+}
+
+/// Keys and values.
+#[cfg(fuzzing)]
+pub(crate) fn sample_facts() -> Vec<Vec<u8>> {
+    let key = OffsetKey { topic: TopicId([1; 16]), partition: 1 };
+    let value = Committed { offset: 5, leader_epoch: 1, metadata: "m".into(), committed_ms: 1 };
+    let record =
+        Record { protocol_type: "consumer".into(), generation: 2, empty_since_ms: Some(3) };
+    vec![
+        key.fact("g").key.to_vec(),
+        value.encode().to_vec(),
+        Record::fact("g").key.to_vec(),
+        record.encode().to_vec(),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

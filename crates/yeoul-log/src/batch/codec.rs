@@ -54,7 +54,7 @@ impl Codec {
             .find(|codec| codec.name() == name)
     }
 
-    pub(super) fn unpack(self, packed: &[u8], limit: usize) -> Result<Vec<u8>, BatchError> {
+    pub(crate) fn unpack(self, packed: &[u8], limit: usize) -> Result<Vec<u8>, BatchError> {
         match self {
             Self::None => {
                 if packed.len() > limit {
@@ -119,7 +119,7 @@ impl Codec {
     }
 
     /// Packs, or says `None` when the codec fails (it writes into memory: only out of memory).
-    pub(super) fn pack(self, plain: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn pack(self, plain: &[u8]) -> Option<Vec<u8>> {
         match self {
             Self::None => Some(plain.to_vec()),
             Self::Gzip => {
