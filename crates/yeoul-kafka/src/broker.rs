@@ -18,6 +18,8 @@ pub(crate) const NODE_ID: i32 = 1;
 #[derive(Debug)]
 pub(crate) struct Broker {
     pub(crate) options: KafkaOptions,
+    /// Bound address and what clients are told, for people.
+    pub(crate) listeners: Vec<(String, String)>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) groups: Groups,
@@ -29,12 +31,14 @@ pub(crate) struct Broker {
 impl Broker {
     pub(crate) fn new(
         options: KafkaOptions,
+        listeners: Vec<(String, String)>,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         rand: Arc<dyn Rand>,
     ) -> Self {
         let memory = options.request_memory_bytes >> 10;
         Self {
+            listeners,
             groups: Groups::new(
                 Arc::clone(&store),
                 Arc::clone(&clock),

@@ -14,6 +14,7 @@ mod errors;
 pub mod fuzzing;
 mod group;
 mod handle;
+mod listen;
 mod metrics;
 mod options;
 mod server;
@@ -21,6 +22,7 @@ mod server;
 pub use group::{
     ComponentGroup, ComponentGroups, ComponentOffset, GroupInfo, GroupMember, GroupOffset,
 };
+pub use listen::Listener;
 pub use metrics::{KafkaCounts, KafkaMetrics};
-pub use options::{GroupOptions, KafkaOptions, Listener};
+pub use options::{GroupOptions, KafkaOptions};
 pub use server::{KafkaGroups, KafkaServer};

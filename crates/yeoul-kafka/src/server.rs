@@ -2,11 +2,11 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use yeoul_base::{Clock, Rand, Store};
@@ -14,8 +14,9 @@ use yeoul_base::{Clock, Rand, Store};
 use crate::broker::{Broker, Peer};
 use crate::connection;
 use crate::group::GroupInfo;
+use crate::listen::{Advertised, Listener};
 use crate::metrics::KafkaMetrics;
-use crate::options::{KafkaOptions, Listener};
+use crate::options::KafkaOptions;
 
 /// How long open connections may finish their requests after the node was told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -26,7 +27,33 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct KafkaServer {
     broker: Arc<Broker>,
-    listeners: Vec<(TcpListener, SocketAddr, Listener)>,
+    listeners: Vec<Bound>,
+}
+
+/// One socket of a listener.
+#[derive(Debug)]
+struct Bound {
+    socket: TcpListener,
+    addr: SocketAddr,
+    advertised: Advertised,
+    /// The first of its listener; `localhost` has two.
+    first: bool,
+}
+
+impl Bound {
+    fn new(socket: TcpListener, listener: &Listener, first: bool) -> io::Result<Self> {
+        let advertised = listener
+            .advertised()
+            .map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+        Ok(Self { addr: socket.local_addr()?, socket, advertised, first })
+    }
+
+    /// For people: where it listens and what clients are told.
+    fn describe(&self) -> (String, String) {
+        let (host, port) = self.advertised.host_and_port(self.addr);
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        (self.addr.to_string(), format!("{host}:{port}"))
+    }
 }
 
 /// A handle that lists groups while the server runs.
@@ -51,22 +78,24 @@ impl KafkaServer {
         clock: Arc<dyn Clock>,
         rand: Arc<dyn Rand>,
     ) -> io::Result<Self> {
-        let mut sockets = Vec::new();
+        let mut bound = Vec::new();
         for listener in &options.listeners {
             let name = &listener.bind;
-            let bound = bind_one(name).await.map_err(|error| {
+            let sockets = listener.sockets().await.map_err(|error| {
                 io::Error::new(error.kind(), format!("Kafka listener {name}: {error}"))
             })?;
-            sockets.push((bound, listener.clone()));
+            for (at, socket) in sockets.into_iter().enumerate() {
+                bound.push(Bound::new(socket, listener, at == 0)?);
+            }
         }
-        Self::from_sockets(options, sockets, store, clock, rand)
+        Ok(Self::over(options, bound, store, clock, rand))
     }
 
-    /// Takes sockets that are bound already, so that a node can refuse a taken port before it
-    /// does anything else. `options.listeners` is not looked at.
+    /// Takes sockets that are bound already (see [`Listener::sockets`]), so that a node can
+    /// refuse a taken port before it does anything else. `options.listeners` is not looked at.
     ///
     /// # Errors
-    /// A socket without a local address.
+    /// A socket without a local address; an address to advertise that is none.
     pub fn from_sockets(
         options: KafkaOptions,
         sockets: Vec<(TcpListener, Listener)>,
@@ -74,18 +103,28 @@ impl KafkaServer {
         clock: Arc<dyn Clock>,
         rand: Arc<dyn Rand>,
     ) -> io::Result<Self> {
-        let mut listeners = Vec::new();
-        for (socket, listener) in sockets {
-            let addr = socket.local_addr()?;
-            listeners.push((socket, addr, listener));
-        }
-        let broker = Arc::new(Broker::new(options, store, clock, rand));
-        Ok(Self { broker, listeners })
+        let bound: io::Result<Vec<_>> = sockets
+            .into_iter()
+            .map(|(socket, listener)| Bound::new(socket, &listener, true))
+            .collect();
+        Ok(Self::over(options, bound?, store, clock, rand))
     }
 
-    /// As bound, with the ports taken; in the order of the options.
+    fn over(
+        options: KafkaOptions,
+        listeners: Vec<Bound>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        rand: Arc<dyn Rand>,
+    ) -> Self {
+        let described = listeners.iter().map(Bound::describe).collect();
+        let broker = Arc::new(Broker::new(options, described, store, clock, rand));
+        Self { broker, listeners }
+    }
+
+    /// As bound, with the ports taken; one per listener, in the order of the options.
     pub fn addrs(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(|(_, addr, _)| *addr).collect()
+        self.listeners.iter().filter(|bound| bound.first).map(|bound| bound.addr).collect()
     }
 
     pub fn metrics(&self) -> Arc<KafkaMetrics> {
@@ -105,9 +144,9 @@ impl KafkaServer {
         tasks.spawn(async move { timers.groups.run_timers().await });
         let expiry = Arc::clone(&self.broker);
         tasks.spawn(async move { expiry.groups.run_expiry().await });
-        for (socket, addr, listener) in self.listeners {
+        for bound in self.listeners {
             let broker = Arc::clone(&self.broker);
-            tasks.spawn(accept(broker, socket, addr, listener, stopping.clone()));
+            tasks.spawn(accept(broker, bound, stopping.clone()));
         }
         shutdown.await;
         // Fails only when nobody listens, and then there is nothing to stop.
@@ -124,26 +163,11 @@ impl KafkaServer {
     }
 }
 
-async fn bind_one(name: &str) -> io::Result<TcpListener> {
-    // A name may have an IPv6 address first, where most clients try IPv4.
-    if let Some(port) = name.strip_prefix("localhost:").and_then(|port| port.parse().ok()) {
-        return TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await;
-    }
-    let addrs: Vec<_> = lookup_host(name).await?.collect();
-    TcpListener::bind(addrs.as_slice()).await
-}
-
-async fn accept(
-    broker: Arc<Broker>,
-    socket: TcpListener,
-    bound: SocketAddr,
-    listener: Listener,
-    mut stopping: watch::Receiver<bool>,
-) {
+async fn accept(broker: Arc<Broker>, bound: Bound, mut stopping: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = socket.accept() => accepted,
+            accepted = bound.socket.accept() => accepted,
             Some(_) = connections.join_next() => continue,
             _ = stopping.wait_for(|stop| *stop) => break,
         };
@@ -159,7 +183,7 @@ async fn accept(
             broker.metrics.refused();
             continue;
         }
-        let peer = Arc::new(peer(&stream, addr, bound, &listener));
+        let peer = Arc::new(peer(&stream, addr, &bound));
         let open = broker.metrics.opened();
         let broker = Arc::clone(&broker);
         let stopping = stopping.clone();
@@ -168,26 +192,14 @@ async fn accept(
             drop(open);
         });
     }
-    drop(socket);
+    drop(bound);
     while connections.join_next().await.is_some() {}
 }
 
-/// How the client is told to reach this node: as configured, else at the address it came to,
-/// which it can reach by definition.
-fn peer(stream: &TcpStream, addr: SocketAddr, bound: SocketAddr, listener: &Listener) -> Peer {
-    let local = stream.local_addr().unwrap_or(bound);
-    let (advertised_host, advertised_port) = match &listener.advertise {
-        None => (host_text(local.ip()), bound.port()),
-        Some(name) => match name.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
-            // Port 0 stands for the one that was taken.
-            Some((host, Ok(0))) => (host.to_owned(), bound.port()),
-            Some((host, Ok(port))) => (host.to_owned(), port),
-            _ => (name.clone(), bound.port()),
-        },
-    };
+fn peer(stream: &TcpStream, addr: SocketAddr, bound: &Bound) -> Peer {
+    let local = stream.local_addr().unwrap_or(bound.addr);
+    let (advertised_host, advertised_port) = bound.advertised.host_and_port(local);
+    // An IPv4 client of an IPv6 socket is shown as what it is.
+    let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
     Peer { addr, advertised_host, advertised_port }
-}
-
-fn host_text(ip: IpAddr) -> String {
-    ip.to_canonical().to_string()
 }

@@ -38,7 +38,6 @@ mod splitter;
 mod state;
 pub mod topic_config;
 mod topics;
-mod txn;
 mod wal;
 mod writer;
 

@@ -8,6 +8,10 @@ use crate::codes::ErrorCode;
 pub const SET: i8 = 0;
 /// `operation`: the default holds again.
 pub const DELETE: i8 = 1;
+/// `operation`: the value's words are added to a list.
+pub const APPEND: i8 = 2;
+/// `operation`: the value's words are taken from a list.
+pub const SUBTRACT: i8 = 3;
 
 message! {
     pub struct IncrementalAlterConfigsRequest {
@@ -23,7 +27,7 @@ message! {
 
     pub struct AlterConfig {
         [0..] name: String,
-        /// [`SET`], [`DELETE`], 2 appends to and 3 subtracts from a list.
+        /// [`SET`], [`DELETE`], [`APPEND`] or [`SUBTRACT`].
         [0..] operation: i8,
         [0..] value: Option<String>,
     }

@@ -1,44 +1,56 @@
-//! DescribeConfigs and IncrementalAlterConfigs: what is set on a topic, what holds otherwise.
-//!
-//! Only keys that mean something here are listed; the store decides which may be set.
+//! DescribeConfigs: what is set on a topic or this node, what holds otherwise, and where it comes
+//! from. The topic's settings are the log's own table, so what is shown is what is followed.
+
+mod alter;
+mod broker;
 
 use std::collections::BTreeMap;
 
-use yeoul_base::StoreError;
+use yeoul_base::store::check_topic_name;
 use yeoul_kafka_wire::ErrorCode;
 use yeoul_kafka_wire::api::create_topics::CreatedConfig;
 use yeoul_kafka_wire::api::describe_configs::{
     BROKER, ConfigSynonym, DescribeConfigsRequest, DescribeConfigsResource,
-    DescribeConfigsResponse, DescribedConfig, DescribedResource, SOURCE_DEFAULT,
-    SOURCE_STATIC_BROKER, SOURCE_TOPIC, TOPIC,
+    DescribeConfigsResponse, DescribedConfig, DescribedResource, SOURCE_DEFAULT, SOURCE_TOPIC,
+    TOPIC,
 };
-use yeoul_kafka_wire::api::incremental_alter_configs::{
-    AlterConfigsResource, AlteredResource, DELETE, IncrementalAlterConfigsRequest,
-    IncrementalAlterConfigsResponse, SET,
-};
+use yeoul_log::topic_config::{self, TOPIC_CONFIGS, TopicConfig};
 
 use crate::broker::{Context, NODE_ID};
-use crate::errors;
 
-const BOOLEAN: i8 = 1;
-const STRING: i8 = 2;
-const INT: i8 = 3;
-const LONG: i8 = 5;
-const LIST: i8 = 7;
+pub(crate) use alter::{incremental_alter_configs, set_configs};
 
-/// A topic's key: its default and type.
-const KEYS: &[(&str, &str, i8)] = &[
-    ("cleanup.policy", "delete", LIST),
-    ("compression.type", "producer", STRING),
-    ("delete.retention.ms", "86400000", LONG),
-    ("max.message.bytes", "1048588", INT),
-    ("message.timestamp.type", "CreateTime", STRING),
-    ("min.insync.replicas", "1", INT),
-    ("retention.bytes", "-1", LONG),
-    ("retention.ms", "604800000", LONG),
-    ("segment.bytes", "134217728", INT),
-    ("segment.ms", "604800000", LONG),
+type Refusal = (ErrorCode, String);
+
+/// Kafka's names of the broker settings that topics follow, where they differ from the topic's.
+const BROKER_NAMES: &[(&str, &str)] = &[
+    ("cleanup.policy", "log.cleanup.policy"),
+    ("delete.retention.ms", "log.cleaner.delete.retention.ms"),
+    ("file.delete.delay.ms", "log.segment.delete.delay.ms"),
+    ("flush.messages", "log.flush.interval.messages"),
+    ("flush.ms", "log.flush.interval.ms"),
+    ("index.interval.bytes", "log.index.interval.bytes"),
+    ("max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"),
+    ("max.message.bytes", "message.max.bytes"),
+    ("message.timestamp.after.max.ms", "log.message.timestamp.after.max.ms"),
+    ("message.timestamp.before.max.ms", "log.message.timestamp.before.max.ms"),
+    ("message.timestamp.type", "log.message.timestamp.type"),
+    ("min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio"),
+    ("min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms"),
+    ("preallocate", "log.preallocate"),
+    ("retention.bytes", "log.retention.bytes"),
+    ("retention.ms", "log.retention.ms"),
+    ("segment.bytes", "log.segment.bytes"),
+    ("segment.index.bytes", "log.index.size.max.bytes"),
+    ("segment.jitter.ms", "log.roll.jitter.ms"),
+    ("segment.ms", "log.roll.ms"),
 ];
+
+/// The broker setting that a topic's setting follows.
+fn broker_name(topic_name: &'static str) -> &'static str {
+    let renamed = BROKER_NAMES.iter().find(|(name, _)| *name == topic_name);
+    renamed.map_or(topic_name, |(_, broker)| broker)
+}
 
 /// A topic's configuration as CreateTopics answers it: what was set and the defaults.
 pub(crate) fn created(set: &BTreeMap<String, String>) -> Vec<CreatedConfig> {
@@ -47,65 +59,41 @@ pub(crate) fn created(set: &BTreeMap<String, String>) -> Vec<CreatedConfig> {
         .map(|config| CreatedConfig {
             name: config.name,
             value: config.value,
-            read_only: false,
+            read_only: config.read_only,
             config_source: config.config_source,
-            is_sensitive: false,
+            is_sensitive: config.is_sensitive,
         })
         .collect()
 }
 
 fn described(set: &BTreeMap<String, String>) -> Vec<DescribedConfig> {
-    let known = KEYS.iter().map(|(name, default, kind)| (*name, Some(*default), *kind));
-    let extra = set.keys().filter(|key| !KEYS.iter().any(|(name, ..)| name == key));
-    let extra = extra.map(|key| (key.as_str(), None, STRING));
-    known
-        .chain(extra)
-        .map(|(name, default, config_type)| {
-            let synonym = |value: &str, source| ConfigSynonym {
-                name: name.to_owned(),
-                value: Some(value.to_owned()),
-                source,
-            };
-            let own = set.get(name);
-            let synonyms = own
-                .map(|value| synonym(value, SOURCE_TOPIC))
-                .into_iter()
-                .chain(default.map(|value| synonym(value, SOURCE_DEFAULT)))
-                .collect();
-            DescribedConfig {
-                name: name.to_owned(),
-                value: own.cloned().or_else(|| default.map(str::to_owned)),
-                config_source: if own.is_some() { SOURCE_TOPIC } else { SOURCE_DEFAULT },
-                synonyms,
-                config_type,
-                ..DescribedConfig::default()
-            }
-        })
-        .collect()
+    TOPIC_CONFIGS.iter().map(|config| describe_setting(config, set)).collect()
 }
 
-fn broker_configs(context: &Context) -> Vec<DescribedConfig> {
-    let options = &context.broker.options;
-    let entries = [
-        ("broker.id", NODE_ID.to_string(), INT),
-        ("node.id", NODE_ID.to_string(), INT),
-        ("auto.create.topics.enable", options.auto_create.to_string(), BOOLEAN),
-        ("num.partitions", options.default_partitions.to_string(), INT),
-        ("default.replication.factor", "1".to_owned(), INT),
-        ("min.insync.replicas", "1".to_owned(), INT),
-        ("offsets.topic.replication.factor", "1".to_owned(), INT),
-    ];
-    entries
+fn describe_setting(config: &TopicConfig, set: &BTreeMap<String, String>) -> DescribedConfig {
+    let own = set.get(config.name);
+    let default = topic_config::effective(config, &without(set, config.name));
+    let synonym =
+        |name: &str, value, source| ConfigSynonym { name: name.to_owned(), value, source };
+    let synonyms = own
+        .map(|value| synonym(config.name, Some(value.clone()), SOURCE_TOPIC))
         .into_iter()
-        .map(|(name, value, config_type)| DescribedConfig {
-            name: name.to_owned(),
-            value: Some(value),
-            read_only: true,
-            config_source: SOURCE_STATIC_BROKER,
-            config_type,
-            ..DescribedConfig::default()
-        })
-        .collect()
+        .chain([synonym(broker_name(config.name), Some(default.clone()), SOURCE_DEFAULT)])
+        .collect();
+    DescribedConfig {
+        name: config.name.to_owned(),
+        value: Some(own.cloned().unwrap_or(default)),
+        config_source: if own.is_some() { SOURCE_TOPIC } else { SOURCE_DEFAULT },
+        synonyms,
+        config_type: config.kind.number(),
+        documentation: Some(config.doc.to_owned()),
+        ..DescribedConfig::default()
+    }
+}
+
+fn without(set: &BTreeMap<String, String>, name: &str) -> BTreeMap<String, String> {
+    let others = set.iter().filter(|(key, _)| *key != name);
+    others.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 pub(crate) async fn describe_configs(
@@ -122,8 +110,13 @@ pub(crate) async fn describe_configs(
                 if let Some(keys) = configuration_keys {
                     configs.retain(|config| keys.contains(&config.name));
                 }
-                if !request.include_synonyms {
-                    configs.iter_mut().for_each(|config| config.synonyms.clear());
+                for config in &mut configs {
+                    if !request.include_synonyms {
+                        config.synonyms.clear();
+                    }
+                    if !request.include_documentation {
+                        config.documentation = None;
+                    }
                 }
                 answer.configs = configs;
             }
@@ -140,70 +133,26 @@ pub(crate) async fn describe_configs(
 fn describe_one(
     context: &Context,
     asked: &DescribeConfigsResource,
-) -> Result<Vec<DescribedConfig>, (ErrorCode, String)> {
+) -> Result<Vec<DescribedConfig>, Refusal> {
     let name = &asked.resource_name;
     match asked.resource_type {
-        TOPIC => match context.store().topics().get(name) {
-            Some(topic) => Ok(described(&topic.config)),
-            None => {
+        TOPIC => {
+            check_topic_name(name)
+                .map_err(|error| (ErrorCode::INVALID_TOPIC_EXCEPTION, error.to_string()))?;
+            let topics = context.store().topics();
+            let missing = || {
                 let why = format!("topic `{name}` does not exist");
-                Err((ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, why))
-            }
-        },
-        BROKER if name.is_empty() || *name == NODE_ID.to_string() => Ok(broker_configs(context)),
-        BROKER => Err((ErrorCode::INVALID_REQUEST, format!("there is no broker `{name}`"))),
+                (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, why)
+            };
+            topics.get(name).map(|topic| described(&topic.config)).ok_or_else(missing)
+        }
+        // What was changed for all brokers at run time: nothing can be.
+        BROKER if name.is_empty() => Ok(Vec::new()),
+        BROKER if *name == NODE_ID.to_string() => Ok(broker::settings(context)),
+        BROKER => {
+            let why = format!("there is no broker `{name}`; this node is {NODE_ID}");
+            Err((ErrorCode::INVALID_REQUEST, why))
+        }
         other => Err((ErrorCode::INVALID_REQUEST, format!("resource type {other} is not served"))),
     }
-}
-
-pub(crate) async fn incremental_alter_configs(
-    context: Context,
-    request: IncrementalAlterConfigsRequest,
-) -> IncrementalAlterConfigsResponse {
-    let mut responses = Vec::new();
-    for asked in request.resources {
-        let (resource_type, resource_name) = (asked.resource_type, asked.resource_name.clone());
-        let done = alter_one(&context, asked, request.validate_only).await;
-        let (error_code, error_message) = match done {
-            Ok(()) => (ErrorCode::NONE, None),
-            Err((code, why)) => (code, Some(why)),
-        };
-        responses.push(AlteredResource { error_code, error_message, resource_type, resource_name });
-    }
-    IncrementalAlterConfigsResponse { responses, ..Default::default() }
-}
-
-async fn alter_one(
-    context: &Context,
-    asked: AlterConfigsResource,
-    validate_only: bool,
-) -> Result<(), (ErrorCode, String)> {
-    if asked.resource_type != TOPIC {
-        let why = "the broker's settings are given at its start".to_owned();
-        return Err((ErrorCode::INVALID_REQUEST, why));
-    }
-    let name = asked.resource_name;
-    if context.store().topics().get(&name).is_none() {
-        let why = format!("topic `{name}` does not exist");
-        return Err((ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, why));
-    }
-    let mut changes = Vec::new();
-    for config in asked.configs {
-        match (config.operation, config.value) {
-            (SET, Some(value)) => changes.push((config.name, Some(value))),
-            (DELETE, _) => changes.push((config.name, None)),
-            _ => {
-                let why = format!("`{}`: only set and delete are served", config.name);
-                return Err((ErrorCode::INVALID_REQUEST, why));
-            }
-        }
-    }
-    if validate_only {
-        return Ok(());
-    }
-    let altered = context.broker.blocking(move |store| store.alter_topic(&name, changes)).await;
-    altered.map(|_| ()).map_err(|error| match error {
-        StoreError::Invalid(why) => (ErrorCode::INVALID_CONFIG, why),
-        other => (errors::of_store(&other), other.to_string()),
-    })
 }

@@ -12,6 +12,7 @@ use yeoul_kafka_wire::api::metadata::{
     MetadataPartition, MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataTopic,
 };
 
+use super::topics;
 use crate::broker::{Context, NODE_ID};
 use crate::errors;
 
@@ -54,9 +55,9 @@ pub(crate) async fn describe_cluster(
 }
 
 async fn one(context: &Context, asked: MetadataRequestTopic, create: bool) -> MetadataTopic {
-    let topics = context.store().topics();
+    let known = context.store().topics();
     let Some(name) = asked.name else {
-        return match topics.by_id(TopicId(asked.topic_id)) {
+        return match known.by_id(TopicId(asked.topic_id)) {
             Some(topic) => found(context, topic),
             None => MetadataTopic {
                 error_code: ErrorCode::UNKNOWN_TOPIC_ID,
@@ -67,12 +68,13 @@ async fn one(context: &Context, asked: MetadataRequestTopic, create: bool) -> Me
             },
         };
     };
-    if let Some(topic) = topics.get(&name) {
+    if let Some(topic) = known.get(&name) {
         return found(context, topic);
     }
     let error_code = match check_topic_name(&name) {
         Err(_) => ErrorCode::INVALID_TOPIC_EXCEPTION,
         Ok(()) if !create => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        Ok(()) if topics::collision(&known, &name).is_some() => ErrorCode::INVALID_TOPIC_EXCEPTION,
         Ok(()) => match create_topic(context, &name).await {
             Ok(topic) => return found(context, &topic),
             Err(error) => {

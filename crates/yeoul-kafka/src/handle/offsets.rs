@@ -18,7 +18,7 @@ use crate::broker::{self, Context};
 use crate::group::{Claim, Committed, GroupOffset, OffsetKey};
 
 /// The text beside an offset, as Kafka's `offset.metadata.max.bytes`.
-const METADATA_BYTES_MAX: usize = 4096;
+pub(crate) const METADATA_BYTES_MAX: usize = 4096;
 /// The first version that asks for several groups.
 const GROUPS_FROM: i16 = 8;
 

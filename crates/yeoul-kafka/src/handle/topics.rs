@@ -1,10 +1,10 @@
 //! CreateTopics, DeleteTopics, CreatePartitions.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use yeoul_base::limits::PARTITIONS_MAX;
 use yeoul_base::store::check_topic_name;
-use yeoul_base::{NewTopic, StoreError, TopicId, TopicInfo};
+use yeoul_base::{NewTopic, StoreError, TopicId, TopicInfo, Topics};
 use yeoul_kafka_wire::ErrorCode;
 use yeoul_kafka_wire::api::create_partitions::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsResult,
@@ -18,7 +18,7 @@ use yeoul_kafka_wire::api::delete_topics::{
 };
 
 use super::configs;
-use crate::broker::Context;
+use crate::broker::{Context, NODE_ID};
 use crate::errors;
 
 type Refusal = (ErrorCode, String);
@@ -81,11 +81,37 @@ fn plan(context: &Context, asked: CreatableTopic) -> Result<NewTopic, Refusal> {
         let why = StoreError::TopicExists(asked.name);
         return Err((ErrorCode::TOPIC_ALREADY_EXISTS, why.to_string()));
     }
-    // Metric names fold `.` and `_` into one, so Kafka refuses names that differ in them only.
-    let folded = asked.name.replace('.', "_");
-    if let Some(other) = topics.by_name.keys().find(|name| name.replace('.', "_") == folded) {
+    if let Some(other) = collision(&topics, &asked.name) {
         let why = format!("topic `{}` collides with `{other}`", asked.name);
         return Err((ErrorCode::INVALID_TOPIC_EXCEPTION, why));
+    }
+    let partitions = partitions(context, &asked)?;
+    let given = asked.configs.into_iter().map(|config| (config.name, config.value));
+    let config = configs::set_configs(given)?;
+    Ok(NewTopic { name: asked.name, partitions, config })
+}
+
+/// Metric names fold `.` and `_` into one, so Kafka refuses names that differ in them only.
+pub(crate) fn collision<'a>(topics: &'a Topics, name: &str) -> Option<&'a str> {
+    let folded = name.replace('.', "_");
+    let mut names = topics.by_name.keys().map(|other| &**other);
+    names.find(|other| *other != name && other.replace('.', "_") == folded)
+}
+
+fn partitions(context: &Context, asked: &CreatableTopic) -> Result<u32, Refusal> {
+    if !asked.assignments.is_empty() {
+        if asked.num_partitions != -1 || asked.replication_factor != -1 {
+            let why = "with an assignment of replicas, partitions and replication factor are -1";
+            return Err((ErrorCode::INVALID_REQUEST, why.to_owned()));
+        }
+        let mut given: Vec<_> =
+            asked.assignments.iter().map(|one| (one.partition_index, &one.broker_ids)).collect();
+        given.sort_unstable_by_key(|(partition, _)| *partition);
+        if !(0i32..).zip(&given).all(|(expected, (partition, _))| expected == *partition) {
+            let why = "the partitions of an assignment are 0, 1, 2 and so on".to_owned();
+            return Err((ErrorCode::INVALID_REPLICA_ASSIGNMENT, why));
+        }
+        given.iter().try_for_each(|(_, brokers)| check_replicas(brokers))?;
     }
     let partitions = match (asked.num_partitions, asked.assignments.len()) {
         (-1, 0) => context.broker.options.default_partitions,
@@ -97,15 +123,22 @@ fn plan(context: &Context, asked: CreatableTopic) -> Result<NewTopic, Refusal> {
         return Err((ErrorCode::INVALID_PARTITIONS, why));
     }
     if !matches!(asked.replication_factor, -1 | 1) {
-        let why = "there is one broker: the replication factor is 1 (or -1)".to_owned();
+        let why = format!(
+            "there is one broker: the replication factor is 1 (or -1), not {}",
+            asked.replication_factor
+        );
         return Err((ErrorCode::INVALID_REPLICATION_FACTOR, why));
     }
-    let config: BTreeMap<_, _> = asked
-        .configs
-        .into_iter()
-        .filter_map(|config| config.value.map(|value| (config.name, value)))
-        .collect();
-    Ok(NewTopic { name: asked.name, partitions, config })
+    Ok(partitions)
+}
+
+/// A replica can be on the one broker only.
+fn check_replicas(brokers: &[i32]) -> Result<(), Refusal> {
+    if brokers == [NODE_ID] {
+        return Ok(());
+    }
+    let why = format!("replicas are on broker {NODE_ID}, the only one, not on {brokers:?}");
+    Err((ErrorCode::INVALID_REPLICA_ASSIGNMENT, why))
 }
 
 fn created(topic: &TopicInfo) -> CreatedTopic {
@@ -192,6 +225,13 @@ async fn add_partitions(
         let have = info.partitions.len();
         let why = format!("{have} partitions can become {} to {PARTITIONS_MAX}", have + 1);
         return Err((ErrorCode::INVALID_PARTITIONS, why));
+    }
+    if let Some(assignments) = &asked.assignments {
+        if assignments.len() != total as usize - info.partitions.len() {
+            let why = "an assignment names each new partition's replicas".to_owned();
+            return Err((ErrorCode::INVALID_REPLICA_ASSIGNMENT, why));
+        }
+        assignments.iter().try_for_each(|one| check_replicas(&one.broker_ids))?;
     }
     if validate_only {
         return Ok(());

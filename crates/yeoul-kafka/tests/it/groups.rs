@@ -1,24 +1,28 @@
 //! Consumer groups over the wire: joining, sharing, and offsets that outlive the node.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tempfile::TempDir;
-use yeoul_kafka::KafkaOptions;
+use yeoul_kafka::{GroupOptions, KafkaOptions};
 use yeoul_kafka_wire::ErrorCode;
+use yeoul_kafka_wire::api::describe_groups::DescribeGroupsRequest;
 use yeoul_kafka_wire::api::heartbeat::HeartbeatRequest;
 use yeoul_kafka_wire::api::join_group::{JoinGroupProtocol, JoinGroupRequest, JoinGroupResponse};
 use yeoul_kafka_wire::api::leave_group::{LeaveGroupRequest, LeavingMember};
+use yeoul_kafka_wire::api::list_groups::ListGroupsRequest;
 use yeoul_kafka_wire::api::offset_commit::{
     OffsetCommitPartition, OffsetCommitRequest, OffsetCommitTopic,
 };
 use yeoul_kafka_wire::api::offset_fetch::{
-    OffsetFetchGroup, OffsetFetchRequest, OffsetFetchResponsePartition,
+    OffsetFetchGroup, OffsetFetchRequest, OffsetFetchResponsePartition, OffsetFetchTopic,
 };
 use yeoul_kafka_wire::api::sync_group::{SyncGroupAssignment, SyncGroupRequest};
 
 use crate::Served;
 use crate::client::{Client, batch};
 
-fn join_request(member_id: &str) -> JoinGroupRequest {
+pub(crate) fn join_request(member_id: &str) -> JoinGroupRequest {
     JoinGroupRequest {
         group_id: "g".into(),
         session_timeout_ms: 10_000,
@@ -70,7 +74,11 @@ async fn heartbeat(client: &mut Client, joined: &JoinGroupResponse) -> ErrorCode
     client.call(4, request).await.error_code
 }
 
-async fn commit(client: &mut Client, joined: Option<&JoinGroupResponse>, offset: i64) -> ErrorCode {
+pub(crate) async fn commit(
+    client: &mut Client,
+    joined: Option<&JoinGroupResponse>,
+    offset: i64,
+) -> ErrorCode {
     let partition = OffsetCommitPartition {
         partition_index: 0,
         committed_offset: offset,
@@ -166,6 +174,111 @@ async fn committed_offsets_outlive_the_node() {
     // Without members anybody may set it, as tools that reset offsets do.
     assert_eq!(commit(&mut client, None, 1).await, ErrorCode::NONE);
     assert_eq!(committed(&mut client).await.map(|found| found.committed_offset), Some(1));
+}
+
+#[tokio::test]
+async fn offsets_expire_over_a_restart_and_by_themselves() {
+    let dir = TempDir::new().expect("a folder");
+    let served = Served::at(dir.path(), KafkaOptions::default()).await;
+    let mut client = Client::connect(served.addr).await;
+    client.create("t", 1).await;
+    assert_eq!(commit(&mut client, None, 5).await, ErrorCode::NONE);
+    served.stop().await;
+    let groups = GroupOptions {
+        offsets_retention: Duration::from_millis(300),
+        offsets_check_every: Duration::from_millis(50),
+        ..GroupOptions::default()
+    };
+    let served = Served::at(dir.path(), KafkaOptions { groups, ..KafkaOptions::default() }).await;
+    let mut client = Client::connect(served.addr).await;
+    while committed(&mut client).await.is_some() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(served.groups.list().is_empty());
+}
+
+#[tokio::test]
+async fn groups_are_listed_by_state_and_type_and_an_unknown_one_is_dead() {
+    let served = Served::new().await;
+    let mut client = Client::connect(served.addr).await;
+    client.create("t", 1).await;
+    let joined = join(&mut client).await;
+    sync(&mut client, &joined).await;
+    let list = |states: &[&str], types: &[&str]| ListGroupsRequest {
+        states_filter: states.iter().map(|state| (*state).to_owned()).collect(),
+        types_filter: types.iter().map(|kind| (*kind).to_owned()).collect(),
+    };
+    for (states, types, count) in [
+        (&[][..], &[][..], 1),
+        (&["stable"], &[], 1),
+        (&["Empty", "Dead"], &[], 0),
+        (&[], &["Classic"], 1),
+        (&[], &["consumer"], 0),
+    ] {
+        let listed = client.call(5, list(states, types)).await.groups;
+        assert_eq!(listed.len(), count, "{states:?} {types:?}");
+        for group in listed {
+            assert_eq!((group.group_id.as_str(), group.protocol_type.as_str()), ("g", "consumer"));
+            assert_eq!(
+                (group.group_state.as_str(), group.group_type.as_str()),
+                ("Stable", "classic")
+            );
+        }
+    }
+    for version in 0..=5 {
+        let request = DescribeGroupsRequest {
+            groups: vec!["g".into(), "nobody".into()],
+            ..DescribeGroupsRequest::default()
+        };
+        let described = client.call(version, request).await.groups;
+        assert_eq!((described[0].group_state.as_str(), described[0].members.len()), ("Stable", 1));
+        assert_eq!(described[0].protocol_data, "range");
+        assert_eq!(described[0].members[0].client_host, "/127.0.0.1");
+        assert_eq!(described[1].group_state, "Dead");
+        assert_eq!(described[1].error_code, ErrorCode::NONE);
+    }
+}
+
+#[tokio::test]
+async fn offsets_are_fetched_for_one_for_all_and_for_many_groups() {
+    let served = Served::new().await;
+    let mut client = Client::connect(served.addr).await;
+    client.create("t", 2).await;
+    assert_eq!(commit(&mut client, None, 5).await, ErrorCode::NONE);
+    for version in 1..=7 {
+        let topic = OffsetFetchTopic { name: "t".into(), partition_indexes: vec![0, 1] };
+        let asked = OffsetFetchRequest {
+            group_id: "g".into(),
+            topics: Some(vec![topic]),
+            ..OffsetFetchRequest::default()
+        };
+        let answer = client.call(version, asked).await;
+        let found: Vec<_> = answer.topics[0]
+            .partitions
+            .iter()
+            .map(|p| (p.partition_index, p.committed_offset, p.metadata.as_deref()))
+            .collect();
+        assert_eq!(found, [(0, 5, Some("note")), (1, -1, Some(""))]);
+        if version >= 2 {
+            let all = OffsetFetchRequest {
+                group_id: "g".into(),
+                topics: None,
+                ..OffsetFetchRequest::default()
+            };
+            let answer = client.call(version, all).await;
+            assert_eq!(answer.topics[0].partitions.len(), 1);
+        }
+    }
+    let group = |name: &str| OffsetFetchGroup { group_id: name.into(), ..Default::default() };
+    let request = OffsetFetchRequest {
+        groups: vec![group("other"), group("g")],
+        require_stable: true,
+        ..OffsetFetchRequest::default()
+    };
+    let answer = client.call(8, request).await;
+    let counts: Vec<_> =
+        answer.groups.iter().map(|g| (g.group_id.as_str(), g.topics.len())).collect();
+    assert_eq!(counts, [("other", 0), ("g", 1)]);
 }
 
 #[tokio::test]

@@ -3,10 +3,14 @@
 #![expect(clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
 mod client;
+mod components;
+mod configs;
 mod groups;
 mod hostile;
+mod listeners;
 mod records;
 mod topics;
+mod traps;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,13 +19,16 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use yeoul_base::{OsRand, RealDisk, SystemClock};
+use yeoul_base::{OsRand, RealDisk, Store, SystemClock};
 use yeoul_kafka::{KafkaGroups, KafkaMetrics, KafkaOptions, KafkaServer, Listener};
 use yeoul_log::{Log, LogOptions};
 
 /// A server over a log on the real disk.
 struct Served {
+    /// Of the first listener.
     addr: SocketAddr,
+    /// Of each listener.
+    addrs: Vec<SocketAddr>,
     metrics: Arc<KafkaMetrics>,
     groups: KafkaGroups,
     log: Log,
@@ -44,26 +51,40 @@ impl Served {
         Self { _dir: Some(dir), ..served }
     }
 
+    /// In a folder of its own, listening there.
+    async fn on(listeners: Vec<Listener>, options: KafkaOptions) -> Self {
+        let dir = TempDir::new().expect("a folder");
+        let served = Self::over(dir.path(), KafkaOptions { listeners, ..options }).await;
+        Self { _dir: Some(dir), ..served }
+    }
+
     /// Over a log that is there already, or will be again.
     async fn at(dir: &Path, options: KafkaOptions) -> Self {
+        let listeners = vec![Listener::parse("localhost:0").expect("an address")];
+        Self::over(dir, KafkaOptions { listeners, ..options }).await
+    }
+
+    async fn over(dir: &Path, options: KafkaOptions) -> Self {
         let clock = Arc::new(SystemClock::new());
         let rand = Arc::new(OsRand::new());
         let disk = Arc::new(RealDisk::new(dir).expect("a data directory"));
         let (log, _) = Log::open(disk, clock.clone(), rand.clone(), LogOptions::default())
             .expect("an undamaged log");
-        let listeners = vec![Listener::parse("localhost:0").expect("an address")];
-        let options = KafkaOptions { listeners, ..options };
         let server = KafkaServer::bind(options, Arc::new(log.clone()), clock, rand)
             .await
             .expect("a free port");
-        let addr = server.addrs()[0];
+        let addrs = server.addrs();
         let (metrics, groups) = (server.metrics(), server.groups());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.run(async {
             // A test that ends without stopping drops the sender.
             let _ = stopped.await;
         }));
-        Self { addr, metrics, groups, log, stop, running, _dir: None }
+        Self { addr: addrs[0], addrs, metrics, groups, log, stop, running, _dir: None }
+    }
+
+    fn log_topics(&self) -> Vec<String> {
+        self.log.topics().by_name.keys().map(|name| name.to_string()).collect()
     }
 
     async fn stop(self) {

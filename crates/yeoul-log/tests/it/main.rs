@@ -15,5 +15,4 @@ mod model;
 mod retention;
 mod support;
 mod throughput;
-mod transactions;
 mod workload;
