@@ -8,6 +8,7 @@
 
 mod build;
 mod codec;
+mod control;
 mod records;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,8 @@ use yeoul_base::{Offset, StoreError};
 
 pub use build::BatchBuilder;
 pub use codec::Codec;
+pub(crate) use control::commits;
+pub use control::marker;
 pub use records::{Header, Record, Records, decode, records};
 
 /// Bytes of a batch before its records.
@@ -60,6 +63,10 @@ pub enum BatchError {
     Items { limit: usize },
     #[error("record {index}: {what}")]
     Record { index: usize, what: &'static str },
+    /// Kafka's clients never send it: sequences are what duplicates are known by.
+    #[error("producer {producer_id} and sequence {sequence} do not go together{}",
+        if *.transactional { " in a transaction" } else { "" })]
+    Producer { producer_id: i64, sequence: i32, transactional: bool },
 }
 
 impl From<BatchError> for StoreError {
@@ -196,7 +203,17 @@ pub fn verify(batch: &[u8], limit_bytes: usize) -> Result<BatchHeader, BatchErro
     if header.record_count != header.last_offset_delta.saturating_add(1) || too_many {
         return Err(header.bad_count());
     }
+    check_producer(&header)?;
     Ok(header)
+}
+
+/// A producer's id needs a sequence where records follow, and a transaction a producer.
+fn check_producer(header: &BatchHeader) -> Result<(), BatchError> {
+    let BatchHeader { producer_id, base_sequence: sequence, .. } = *header;
+    let transactional = header.is_transactional();
+    let sound =
+        if producer_id >= 0 { (sequence >= 0) != header.is_control() } else { !transactional };
+    if sound { Ok(()) } else { Err(BatchError::Producer { producer_id, sequence, transactional }) }
 }
 
 /// Checks length and CRC32C only: what a batch that was stored once must still pass.

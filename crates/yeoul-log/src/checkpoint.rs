@@ -11,9 +11,9 @@ use yeoul_base::{Disk, PartId};
 
 use crate::core::Core;
 use crate::paths::{self, FileId};
-use crate::producers::{self, Producers};
+use crate::producers;
 use crate::segment::LogSegment;
-use crate::snapshot::{self, Kept, PartState, SegmentState, Snapshot};
+use crate::snapshot::{self, Kept, PartState, Snapshot};
 use crate::splitter::is_full;
 
 /// Snapshots that stay.
@@ -71,7 +71,7 @@ impl Core {
         }
         self.checkpointing = true;
         self.since_checkpoint = 0;
-        self.forget_producers();
+        self.forget_producers(self.clock.now_ms());
         let mut parts: Vec<_> = self
             .state
             .lanes
@@ -80,7 +80,7 @@ impl Core {
                 id: lane.part.id,
                 start: lane.start,
                 high: lane.next,
-                segments: segments(&lane.part.segments()),
+                segments: lane.part.segment_states(),
                 producers: lane.producers.clone(),
             })
             .collect();
@@ -101,12 +101,11 @@ impl Core {
         })
     }
 
-    /// Producers silent for a day are not kept.
-    fn forget_producers(&mut self) {
-        let before = self.clock.now_ms().saturating_sub(producers::EXPIRY_MS);
+    /// Producers silent for a day are not kept, unless a transaction of theirs is open.
+    pub(crate) fn forget_producers(&mut self, now_ms: i64) {
+        let before = now_ms.saturating_sub(producers::EXPIRY_MS);
         for lane in self.state.lanes.values_mut() {
-            let producers: &mut Producers = &mut lane.producers;
-            producers.retain(|_, producer| producer.last_ms >= before);
+            lane.producers.retain(|_, producer| !producer.is_stale(before));
         }
     }
 
@@ -182,8 +181,4 @@ impl Core {
             }
         }
     }
-}
-
-fn segments(segments: &[Arc<LogSegment>]) -> Vec<SegmentState> {
-    segments.iter().map(|segment| segment.known()).filter(|segment| segment.len_bytes > 0).collect()
 }

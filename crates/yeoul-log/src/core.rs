@@ -18,7 +18,7 @@ use crate::frame::{self, Seal};
 use crate::group::{self, GroupHeader, padded};
 use crate::holds;
 use crate::options::LogOptions;
-use crate::part::TailBatch;
+use crate::part::{News, TailBatch};
 use crate::paths::FileId;
 use crate::plan::{Answer, Plan, Planner, Request, Respond};
 use crate::segment::LogSegment;
@@ -224,11 +224,11 @@ impl Core {
                 batch::place(copy, header.base_offset, epoch);
             }
         });
-        let appends = frame.appends.iter().map(|(part, _)| *part).zip(headers.iter().copied());
         let now_ms = self.clock.now_ms();
-        let effects = self.state.apply(appends.clone(), &frame, now_ms, &self.options)?;
-        let appends =
-            appends.zip(ranges).map(|((part, header), range)| (part, header, range)).collect();
+        let effects = self.state.apply(&headers, &frame, now_ms, &self.options)?;
+        let parts = frame.appends.iter().map(|(part, _)| *part);
+        let appends = parts.zip(headers).zip(ranges);
+        let appends = appends.map(|((part, header), range)| (part, header, range)).collect();
         group.frames.push(Framed { appends, effects });
         if let Answer::Committed(committed) = &mut answer {
             committed.sequence = self.state.sequence;
@@ -281,39 +281,45 @@ impl Core {
 
     fn publish(&mut self, buffer: Bytes, frames: Vec<Framed>) {
         let commits = frames.len() as u64;
-        let mut touched = BTreeSet::new();
-        let mut topics_changed = false;
+        let mut shown: BTreeMap<PartId, News> = BTreeMap::new();
+        let mut changes = Effects::default();
         let written = buffer.len();
         let mut waiting = Vec::new();
         let mut removed = Vec::new();
         // New partitions must be found before their first batches are.
         self.shared.set_view(self.view());
         for framed in frames {
-            let topics_before = topics_changed;
-            topics_changed = topics_before || framed.effects.topics_changed;
             for (id, header, range) in framed.appends {
                 // A partition that was deleted later in the same group shows nothing any more.
                 let Some(lane) = self.state.lanes.get(&id) else { continue };
                 let bytes = buffer.slice(range);
                 let batch =
                     TailBatch { base: header.base_offset, last: header.last_offset(), bytes };
-                lane.part.publish(std::iter::once(batch.clone()));
-                touched.insert(id);
+                shown.entry(id).or_default().batches.push(batch.clone());
                 waiting.push((Arc::clone(&lane.part), header.max_timestamp_ms, batch));
             }
-            for (part, start) in framed.effects.starts {
-                touched.insert(part.id);
-                removed.push((part.id, part.ends().start..start));
-                let gone = part.set_start(start);
-                self.doomed.extend(gone.iter().map(|segment| segment.id));
-            }
-            for part in framed.effects.removed {
-                touched.insert(part.id);
-                removed.push((part.id, part.ends().start..part.ends().high));
-                part.set_gone();
-                let gone = part.segments();
-                self.doomed.extend(gone.iter().map(|segment| segment.id));
-            }
+            changes.join(framed.effects);
+        }
+        for (id, aborted) in changes.aborted {
+            shown.entry(id).or_default().aborted.push(aborted);
+        }
+        let mut touched: BTreeSet<_> = shown.keys().copied().collect();
+        for (id, news) in shown {
+            let Some(lane) = self.state.lanes.get(&id) else { continue };
+            lane.part.publish(news, lane.stable());
+        }
+        for (part, start) in changes.starts {
+            touched.insert(part.id);
+            removed.push((part.id, part.ends().start..start));
+            let gone = part.set_start(start);
+            self.doomed.extend(gone.iter().map(|segment| segment.id));
+        }
+        for part in changes.removed {
+            touched.insert(part.id);
+            removed.push((part.id, part.ends().start..part.ends().high));
+            part.set_gone();
+            let gone = part.segments();
+            self.doomed.extend(gone.iter().map(|segment| segment.id));
         }
         self.ring.push(written, waiting);
         let sequence = self.synced;
@@ -328,7 +334,7 @@ impl Core {
         {
             holds::tell(&*holds, &removed);
         }
-        self.shared.wake(touched.into_iter(), topics_changed);
+        self.shared.wake(touched.into_iter(), changes.topics_changed);
     }
 
     pub(crate) fn view(&self) -> View {

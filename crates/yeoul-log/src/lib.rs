@@ -38,6 +38,7 @@ mod splitter;
 mod state;
 pub mod topic_config;
 mod topics;
+mod txn;
 mod wal;
 mod writer;
 

@@ -29,6 +29,9 @@ use crate::recovery::{self, Recovered};
 use crate::shared::{LogStats, Shared, View};
 use crate::writer::Writer;
 
+/// A transaction's end is taken however small the topic's largest message may be.
+const MARKER_BYTES_MAX: usize = 128;
+
 /// The store on disk. Clones are the same log; the last one to go stops its thread.
 #[derive(Clone)]
 pub struct Log {
@@ -194,9 +197,13 @@ impl Log {
         for append in &mut commit.appends {
             let part = parts.get(&append.part);
             let config = part.ok_or(StoreError::UnknownPartition(append.part))?.config();
-            let mut header = batch::verify(&append.batch, config.max_message_bytes)?;
+            let marks = BatchHeader::parse(&append.batch)?.is_control();
+            let limit = if marks { MARKER_BYTES_MAX } else { config.max_message_bytes };
+            let mut header = batch::verify(&append.batch, limit)?;
             inspect::check(&append.batch, &header, &config, self.inner.clock.now_ms())?;
-            if config.log_append_time {
+            if marks {
+                batch::commits(&append.batch)?;
+            } else if config.log_append_time {
                 header = self.stamp(append, &header)?;
             }
             headers.push(header);
@@ -370,17 +377,16 @@ impl Store for Log {
         self.inner.shared.view().parts.get(&part).map(|part| part.ends())
     }
 
-    /// Without transactions all that is durable is decided: both isolations see the same.
     fn read(
         &self,
         part: PartId,
         from: Offset,
         max_bytes: usize,
-        _: Isolation,
+        isolation: Isolation,
     ) -> Result<Read, StoreError> {
         let view = self.inner.shared.view();
         let shown = view.parts.get(&part).ok_or(StoreError::UnknownPartition(part))?;
-        let read = shown.read(from, max_bytes);
+        let read = shown.read(from, max_bytes, isolation);
         if let Err(StoreError::Quarantined { first, .. }) = &read {
             self.remember_lost(&view, shown, *first);
         }

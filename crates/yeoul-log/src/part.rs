@@ -1,19 +1,24 @@
 //! A partition as its readers see it: only what is durable. The writer publishes into it after
 //! the sync; readers take a short lock for the ends and shared handles, then read without it.
+//!
+//! Invariant: `start ≤ stable ≤ high`, and no abort is missing below `stable`: batches, aborted
+//! ranges and ends move under one lock.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use yeoul_base::store::{PartEnds, Read};
-use yeoul_base::{Offset, PartId, StoreError};
+use yeoul_base::store::{AbortedTxn, PartEnds, Read};
+use yeoul_base::{Isolation, Offset, PartId, StoreError};
 
 use crate::batch::{self, BatchHeader};
 use crate::damage::Damage;
 use crate::locked;
 use crate::quarantine::{self, Lost, Ranges};
 use crate::segment::LogSegment;
+use crate::snapshot::SegmentState;
 use crate::topics::PartConfig;
+use crate::txn::{Aborted, AbortedList};
 
 /// A batch in memory; its bytes are a slice of the group it was committed with.
 #[derive(Debug, Clone)]
@@ -21,6 +26,15 @@ pub(crate) struct TailBatch {
     pub(crate) base: Offset,
     pub(crate) last: Offset,
     pub(crate) bytes: Bytes,
+}
+
+/// What a group of commits brought for one partition.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// Without gaps from the high watermark on.
+    pub(crate) batches: Vec<TailBatch>,
+    /// By marker.
+    pub(crate) aborted: Vec<Aborted>,
 }
 
 #[derive(Debug)]
@@ -33,8 +47,23 @@ struct Inner {
     tail: VecDeque<TailBatch>,
     /// What was acknowledged and cannot be read any more.
     lost: Ranges,
+    aborted: AbortedList,
     /// The topic was deleted while somebody held this.
     gone: bool,
+}
+
+impl Inner {
+    /// Retention may go beyond what is decided: then nothing is left to be seen of it.
+    fn set_stable(&mut self, stable: Offset) {
+        self.ends.stable = stable.max(self.ends.start).min(self.ends.high);
+    }
+
+    fn aborted_for(&self, isolation: Isolation, from: Offset, next: Offset) -> Vec<AbortedTxn> {
+        match isolation {
+            Isolation::Uncommitted => Vec::new(),
+            Isolation::Committed => self.aborted.overlapping(from, next),
+        }
+    }
 }
 
 /// See the module's head.
@@ -48,15 +77,14 @@ impl Part {
     pub(crate) fn new(
         id: PartId,
         config: PartConfig,
-        start: Offset,
-        high: Offset,
+        ends: PartEnds,
         segments: Vec<Arc<LogSegment>>,
     ) -> Self {
         let bytes = segments.iter().map(|segment| segment.len_bytes()).sum();
-        let ends = PartEnds { start, stable: high, high, bytes };
-        let tail = VecDeque::new();
-        let lost = Ranges::default();
-        Self { id, inner: Mutex::new(Inner { ends, config, segments, tail, lost, gone: false }) }
+        let ends = PartEnds { bytes, ..ends };
+        let (tail, lost, aborted) = Default::default();
+        let inner = Inner { ends, config, segments, tail, lost, aborted, gone: false };
+        Self { id, inner: Mutex::new(inner) }
     }
 
     pub(crate) fn ends(&self) -> PartEnds {
@@ -75,24 +103,30 @@ impl Part {
         locked(&self.inner).gone = true;
     }
 
-    /// Shows batches that are durable now.
-    pub(crate) fn publish(&self, batches: impl Iterator<Item = TailBatch>) {
+    /// Shows batches that are durable now, and up to where everything is decided.
+    pub(crate) fn publish(&self, news: News, stable: Offset) {
         let mut inner = locked(&self.inner);
-        for batch in batches {
+        for batch in news.batches {
             debug_assert_eq!(batch.base, inner.ends.high, "offsets have no gaps");
             inner.ends.high = batch.last + 1;
-            // No transactions yet: what is durable is decided.
-            inner.ends.stable = inner.ends.high;
             inner.ends.bytes += batch.bytes.len() as u64;
             inner.tail.push_back(batch);
         }
+        news.aborted.into_iter().for_each(|txn| inner.aborted.push(txn));
+        inner.set_stable(stable);
     }
 
     /// Recovery's way: the batches are in the segments already.
-    pub(crate) fn set_high(&self, high: Offset) {
+    pub(crate) fn restore(
+        &self,
+        high: Offset,
+        stable: Offset,
+        aborted: impl Iterator<Item = Aborted>,
+    ) {
         let mut inner = locked(&self.inner);
         inner.ends.high = high;
-        inner.ends.stable = high;
+        aborted.for_each(|txn| inner.aborted.push(txn));
+        inner.set_stable(stable);
     }
 
     /// Sums up the segments' bytes once recovery has written them.
@@ -110,6 +144,23 @@ impl Part {
         locked(&self.inner).segments.clone()
     }
 
+    /// What a snapshot says of the segments: those with anything in them.
+    pub(crate) fn segment_states(&self) -> Vec<SegmentState> {
+        let inner = locked(&self.inner);
+        let mut from = Offset::MIN;
+        let mut states = Vec::with_capacity(inner.segments.len());
+        for (index, segment) in inner.segments.iter().enumerate() {
+            let len_bytes = segment.len_bytes();
+            let to = inner.segments.get(index + 1).map_or(Offset::MAX, |next| next.base);
+            if len_bytes > 0 {
+                let aborted = inner.aborted.ended_in(from, to).to_vec();
+                states.push(SegmentState { aborted, ..segment.known() });
+                from = to;
+            }
+        }
+        states
+    }
+
     /// The segment that is appended to.
     pub(crate) fn active(&self) -> Option<Arc<LogSegment>> {
         locked(&self.inner).segments.last().map(Arc::clone)
@@ -120,6 +171,9 @@ impl Part {
         let mut inner = locked(&self.inner);
         inner.ends.start = inner.ends.start.max(start).min(inner.ends.high);
         let (start, high) = (inner.ends.start, inner.ends.high);
+        let stable = inner.ends.stable;
+        inner.set_stable(stable);
+        inner.aborted.drop_before(start);
         let mut gone = Vec::new();
         while !inner.segments.is_empty()
             && inner.segments.get(1).map_or(high, |next| next.base) <= start
@@ -140,24 +194,33 @@ impl Part {
     }
 
     /// From the batch that holds `from`; where that was compacted away, from the next one.
-    pub(crate) fn read(&self, from: Offset, max_bytes: usize) -> Result<Read, StoreError> {
+    pub(crate) fn read(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        isolation: Isolation,
+    ) -> Result<Read, StoreError> {
         let mut at = from;
         loop {
-            let (ends, place) = self.place(from, at, max_bytes)?;
+            let (ends, place) = self.place(from, at, max_bytes, isolation)?;
             let (segment, end) = match place {
                 Place::Nothing => return Ok(Read { ends, ..Read::default() }),
-                Place::Memory(batches) => return Ok(Read { batches, ends, ..Read::default() }),
+                Place::Memory(batches, aborted) => return Ok(Read { batches, ends, aborted }),
                 Place::File(place, segment, end) => {
                     at = place;
                     (segment, end)
                 }
             };
             match segment.read(at, end, max_bytes) {
-                Ok(Some(bytes)) => {
-                    return Ok(Read { batches: vec![bytes], ends, aborted: Vec::new() });
+                Ok(Some((bytes, next))) => {
+                    let inner = locked(&self.inner);
+                    // What fell below the start meanwhile has taken its aborted ranges along.
+                    check_range(from, &inner.ends)?;
+                    let aborted = inner.aborted_for(isolation, from, next);
+                    return Ok(Read { batches: vec![bytes], ends, aborted });
                 }
                 // All from here on was compacted away: what comes next lies behind it.
-                Ok(None) => at = segment.end(),
+                Ok(None) => at = segment.end().min(end),
                 // It was dropped or compacted meanwhile: what holds the offset now?
                 Err(_) if !self.has(&segment) => {}
                 Err(StoreError::Corrupt(what)) => return Err(self.examine(&segment, at, what)),
@@ -211,16 +274,14 @@ impl Part {
         from: Offset,
         at: Offset,
         max_bytes: usize,
+        isolation: Isolation,
     ) -> Result<(PartEnds, Place), StoreError> {
         let inner = locked(&self.inner);
         if inner.gone {
             return Err(StoreError::UnknownPartition(self.id));
         }
         let ends = inner.ends;
-        if from < ends.start || from > ends.high {
-            let (start, high) = (ends.start, ends.high);
-            return Err(StoreError::OffsetOutOfRange { asked: from, start, high });
-        }
+        check_range(from, &ends)?;
         let mut at = at;
         while let Some(lost) = inner.lost.holding(at) {
             if !lost.accepted {
@@ -228,12 +289,20 @@ impl Part {
             }
             at = lost.last + 1;
         }
-        if at >= ends.high {
+        let seen = match isolation {
+            Isolation::Uncommitted => ends.high,
+            Isolation::Committed => ends.stable,
+        };
+        if at >= seen {
             return Ok((ends, Place::Nothing));
         }
-        let end = inner.lost.next_after(at).map_or(ends.high, |lost| ends.high.min(lost.first));
+        let end = inner.lost.next_after(at).map_or(seen, |lost| seen.min(lost.first));
+        let memory = |at| {
+            let (batches, next) = tail_from(&inner.tail, at, end, max_bytes);
+            Place::Memory(batches, inner.aborted_for(isolation, from, next))
+        };
         if inner.tail.front().is_some_and(|batch| batch.base <= at) {
-            return Ok((ends, Place::Memory(tail_from(&inner.tail, at, max_bytes))));
+            return Ok((ends, memory(at)));
         }
         let after = inner.segments.partition_point(|segment| segment.base <= at);
         let before = after.checked_sub(1).and_then(|index| inner.segments.get(index));
@@ -244,7 +313,7 @@ impl Part {
             return Ok((ends, Place::File(at, Arc::clone(segment), end)));
         }
         match inner.tail.front() {
-            Some(first) => Ok((ends, Place::Memory(tail_from(&inner.tail, first.base, max_bytes)))),
+            Some(first) => Ok((ends, memory(first.base))),
             None => {
                 let what = format!("partition {}: no log segment has {at}", self.id);
                 Err(StoreError::Corrupt(what))
@@ -275,7 +344,7 @@ impl Part {
         };
         let mut from = candidate.max(start);
         loop {
-            let read = match self.read(from, STEP_BYTES) {
+            let read = match self.read(from, STEP_BYTES, Isolation::Uncommitted) {
                 Ok(read) => read,
                 // Retention was faster: what is left is newer.
                 Err(StoreError::OffsetOutOfRange { start, .. }) if from < start => {
@@ -312,7 +381,7 @@ impl Part {
 /// Where a read finds its first batch.
 enum Place {
     Nothing,
-    Memory(Vec<Bytes>),
+    Memory(Vec<Bytes>, Vec<AbortedTxn>),
     /// From the first offset on, below the second.
     File(Offset, Arc<LogSegment>, Offset),
 }
@@ -326,15 +395,33 @@ fn first_at(batch: &Bytes, from: Offset, timestamp_ms: i64) -> Option<(Offset, i
         .map(|record| (record.offset, record.timestamp_ms))
 }
 
-fn tail_from(tail: &VecDeque<TailBatch>, from: Offset, max_bytes: usize) -> Vec<Bytes> {
+fn check_range(from: Offset, ends: &PartEnds) -> Result<(), StoreError> {
+    let PartEnds { start, high, .. } = *ends;
+    if from < start || from > high {
+        return Err(StoreError::OffsetOutOfRange { asked: from, start, high });
+    }
+    Ok(())
+}
+
+/// Batches from the one that holds `from`, none beginning at or after `end`, and the offset after
+/// the last of them.
+fn tail_from(
+    tail: &VecDeque<TailBatch>,
+    from: Offset,
+    end: Offset,
+    max_bytes: usize,
+) -> (Vec<Bytes>, Offset) {
     let first = tail.partition_point(|batch| batch.last < from);
-    let mut size = 0usize;
-    tail.range(first..)
-        .take_while(|batch| {
-            let fits = size == 0 || size + batch.bytes.len() <= max_bytes;
-            size += batch.bytes.len();
-            fits
-        })
-        .map(|batch| batch.bytes.clone())
-        .collect()
+    let (mut size, mut next) = (0usize, from);
+    let mut batches = Vec::new();
+    for batch in tail.range(first..) {
+        let fits = batches.is_empty() || size + batch.bytes.len() <= max_bytes;
+        if !fits || batch.base >= end {
+            break;
+        }
+        size += batch.bytes.len();
+        next = batch.last + 1;
+        batches.push(batch.bytes.clone());
+    }
+    (batches, next)
 }

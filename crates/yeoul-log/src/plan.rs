@@ -168,9 +168,8 @@ impl Planner<'_> {
         overlay: &mut Overlay,
     ) -> Result<(BatchHeader, Appended), StoreError> {
         let lane = self.state.lanes.get(&part).ok_or(StoreError::UnknownPartition(part))?;
-        let sequenced = producers::is_sequenced(header);
         let id = (part, header.producer_id);
-        if sequenced {
+        if header.has_producer() {
             let known = overlay.producers.get(&id);
             let known = known.or_else(|| lane.producers.get(&header.producer_id));
             if let Verdict::Duplicate(sent) = producers::judge(known, header)? {
@@ -190,11 +189,15 @@ impl Planner<'_> {
         let next = overlay.next.entry(part).or_insert(lane.next);
         let header = BatchHeader { base_offset: *next, ..*header };
         *next = header.last_offset() + 1;
-        if sequenced {
+        if header.has_producer() {
             let known = lane.producers.get(&header.producer_id);
             let start = || known.cloned().unwrap_or_default();
             let producer = overlay.producers.entry(id).or_insert_with(start);
-            producers::note(producer, &header, header.base_offset, 0);
+            if header.is_control() {
+                producers::end(producer, &header, 0);
+            } else {
+                producers::note(producer, &header, header.base_offset, 0);
+            }
         }
         let time = if header.is_log_append_time() { header.max_timestamp_ms } else { -1 };
         let appended = Appended {

@@ -1,5 +1,6 @@
-//! Idempotent producers: for each of a partition's producers the last five batches, so that a
-//! batch sent again is answered with the offsets of the first time, and a gap is noticed.
+//! Idempotent and transactional producers: for each of a partition's producers the last five
+//! batches, so that a batch sent again is answered with the offsets of the first time and a gap
+//! is noticed, and where its open transaction begins.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -29,6 +30,8 @@ pub(crate) struct Producer {
     /// judged by.
     pub(crate) last_ms: i64,
     pub(crate) sent: VecDeque<Sent>,
+    /// First offset of its open transaction.
+    pub(crate) open: Option<Offset>,
 }
 
 impl Producer {
@@ -39,8 +42,13 @@ impl Producer {
             epoch: self.epoch,
             last_sequence: self.sent.back().map_or(-1, |sent| sent.last_sequence),
             last_ms: self.last_ms,
-            open_since: None,
+            open_since: self.open,
         }
+    }
+
+    /// Whether it may be forgotten: silent since `before_ms`, and nothing of it is undecided.
+    pub(crate) fn is_stale(&self, before_ms: i64) -> bool {
+        self.open.is_none() && self.last_ms < before_ms
     }
 }
 
@@ -60,11 +68,6 @@ fn advance(sequence: i32, by: i32) -> i32 {
     (i64::from(sequence) + i64::from(by)).rem_euclid(1 << 31) as i32
 }
 
-/// Whether a batch carries sequences to be checked.
-pub(crate) fn is_sequenced(header: &BatchHeader) -> bool {
-    header.has_producer() && header.base_sequence >= 0 && !header.is_control()
-}
-
 /// Judges a batch by what is known of its producer here; `None`: not seen yet (or forgotten), so
 /// that any sequence is taken, as Kafka does.
 pub(crate) fn judge(known: Option<&Producer>, header: &BatchHeader) -> Result<Verdict, StoreError> {
@@ -74,22 +77,46 @@ pub(crate) fn judge(known: Option<&Producer>, header: &BatchHeader) -> Result<Ve
         let (current, got) = (known.epoch, header.producer_epoch);
         return Err(StoreError::ProducerFenced { producer_id, current, got });
     }
+    if header.is_control() {
+        return Ok(Verdict::Append);
+    }
     let first = header.base_sequence;
     let last = advance(first, header.last_offset_delta);
     let expected = if header.producer_epoch > known.epoch {
         0
     } else {
         let seen = |sent: &&Sent| sent.first_sequence == first && sent.last_sequence == last;
-        if let Some(sent) = known.sent.iter().find(seen) {
+        // The newest first: the same numbers may have been an earlier life's of this producer.
+        if let Some(sent) = known.sent.iter().rev().find(seen) {
             return Ok(Verdict::Duplicate(*sent));
         }
-        known.sent.back().map_or(first, |sent| advance(sent.last_sequence, 1))
+        // Of whom only markers are known, the first batch is awaited.
+        known.sent.back().map_or(0, |sent| advance(sent.last_sequence, 1))
     };
-    if first == expected {
-        Ok(Verdict::Append)
-    } else {
-        Err(StoreError::OutOfOrderSequence { producer_id, expected, got: first })
+    if first != expected {
+        return Err(StoreError::OutOfOrderSequence { producer_id, expected, got: first });
     }
+    if known.open.is_some() && !header.is_transactional() {
+        return Err(StoreError::Invalid(format!(
+            "producer {producer_id} has an open transaction: a batch outside of it cannot follow"
+        )));
+    }
+    Ok(Verdict::Append)
+}
+
+/// Takes over a newer epoch, whose sequences begin anew.
+fn renew(producer: &mut Producer, epoch: i16, now_ms: i64) {
+    if epoch != producer.epoch {
+        producer.sent.clear();
+        producer.epoch = epoch;
+    }
+    producer.last_ms = producer.last_ms.max(now_ms);
+}
+
+/// Notes a marker; returns where the transaction began that it ends, if one is open.
+pub(crate) fn end(producer: &mut Producer, header: &BatchHeader, now_ms: i64) -> Option<Offset> {
+    renew(producer, header.producer_epoch, now_ms);
+    producer.open.take()
 }
 
 /// Notes a batch that was appended at `base_offset`.
@@ -99,11 +126,10 @@ pub(crate) fn note(
     base_offset: Offset,
     now_ms: i64,
 ) {
-    if header.producer_epoch != producer.epoch {
-        producer.sent.clear();
-        producer.epoch = header.producer_epoch;
+    renew(producer, header.producer_epoch, now_ms);
+    if header.is_transactional() {
+        producer.open.get_or_insert(base_offset);
     }
-    producer.last_ms = producer.last_ms.max(now_ms);
     if producer.sent.len() == WINDOW {
         producer.sent.pop_front();
     }
@@ -159,6 +185,36 @@ mod tests {
         note(&mut producer, &header(0, i32::MAX, 2), 0, 0);
         assert_eq!(producer.sent.back().map(|sent| sent.last_sequence), Some(0));
         assert_eq!(judge(Some(&producer), &header(0, 1, 1))?, Verdict::Append);
+        Ok(())
+    }
+
+    #[test]
+    fn a_marker_ends_fences_and_takes_no_place_in_the_window() -> Result<(), StoreError> {
+        let marker = |epoch| {
+            let bytes = crate::batch::marker(7, epoch, true, 0, 0);
+            BatchHeader::parse(&bytes).expect("header")
+        };
+        let mut producer = Producer::default();
+        for n in 0..5 {
+            note(&mut producer, &header(0, n, 1), i64::from(n), 0);
+        }
+        assert_eq!(end(&mut producer, &marker(0), 9), None, "no transaction was open");
+        assert_eq!(producer.sent.len(), 5);
+        assert!(matches!(judge(Some(&producer), &header(0, 0, 1))?, Verdict::Duplicate(_)));
+        producer.open = Some(5);
+        let outside = judge(Some(&producer), &header(0, 5, 1));
+        assert!(matches!(outside, Err(StoreError::Invalid(_))), "{outside:?}");
+        assert!(!producer.is_stale(i64::MAX));
+        assert_eq!(end(&mut producer, &marker(1), 9), Some(5));
+        assert!(producer.is_stale(10) && !producer.is_stale(9));
+        let fenced = judge(Some(&producer), &header(0, 5, 1));
+        assert!(matches!(fenced, Err(StoreError::ProducerFenced { current: 1, got: 0, .. })));
+        let fenced = judge(Some(&producer), &marker(0));
+        assert!(matches!(fenced, Err(StoreError::ProducerFenced { .. })));
+        assert_eq!(judge(Some(&producer), &header(1, 0, 1))?, Verdict::Append);
+        let late = judge(Some(&producer), &header(1, 5, 1));
+        assert!(matches!(late, Err(StoreError::OutOfOrderSequence { expected: 0, got: 5, .. })));
+        assert_eq!(judge(Some(&producer), &marker(1))?, Verdict::Append);
         Ok(())
     }
 }

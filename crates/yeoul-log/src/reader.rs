@@ -171,25 +171,26 @@ impl Aborting {
 
     /// Whether a batch of data belongs to an aborted transaction.
     pub fn covers(&mut self, header: &BatchHeader) -> bool {
+        self.begin(header);
+        header.is_transactional() && self.now.contains(&header.producer_id)
+    }
+
+    /// Takes note of a control batch: an abort marker ends what it aborts, even when all of that
+    /// lies before what is read.
+    pub fn marker(&mut self, header: &BatchHeader, batch: &Bytes) {
+        self.begin(header);
+        if batch::commits(batch) == Ok(false) {
+            self.now.remove(&header.producer_id);
+        }
+    }
+
+    /// Transactions that have begun by the end of the batch at hand.
+    fn begin(&mut self, header: &BatchHeader) {
         while let Some(txn) = self.ahead.last()
             && txn.first_offset <= header.last_offset()
         {
             self.now.insert(txn.producer_id);
             self.ahead.pop();
-        }
-        header.is_transactional() && self.now.contains(&header.producer_id)
-    }
-
-    /// Takes note of a control batch: an abort marker ends what it aborts.
-    pub fn marker(&mut self, header: &BatchHeader, batch: &Bytes) {
-        const ABORT: [u8; 2] = [0, 0];
-        let Ok(records) = batch::decode(batch) else { return };
-        let aborts = records.iter().any(|record| {
-            // A control record's key: version, then type; 0 aborts, 1 commits.
-            record.key.as_ref().is_some_and(|key| key.get(2..4) == Some(&ABORT))
-        });
-        if aborts {
-            self.now.remove(&header.producer_id);
         }
     }
 }

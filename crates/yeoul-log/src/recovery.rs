@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use yeoul_base::disk::DiskLock;
-use yeoul_base::{Clock, Disk, FactKind, Open, Rand, Topics};
+use yeoul_base::{Clock, Disk, FactKind, Open, PartEnds, Rand, Topics};
 
 use crate::batch::BatchHeader;
 use crate::core::Core;
@@ -266,12 +266,12 @@ fn state(
             Arc::new(LogSegment::load(Arc::clone(disk), part.id, segment))
         };
         let segments = part.segments.iter().map(segment).collect();
-        state.add_lane(Lane {
-            part: Arc::new(Part::new(part.id, *config, part.start, part.high, segments)),
-            next: part.high,
-            start: part.start,
-            producers: part.producers.clone(),
-        });
+        let aborted = part.segments.iter().flat_map(|segment| segment.aborted.iter().copied());
+        let ends = PartEnds { start: part.start, stable: 0, high: part.high, bytes: 0 };
+        let shown = Arc::new(Part::new(part.id, *config, ends, segments));
+        let lane = Lane::new(Arc::clone(&shown), part.start, part.high, part.producers.clone());
+        shown.restore(part.high, lane.stable(), aborted);
+        state.add_lane(lane);
     }
     for lost in lost {
         state.lose(&lost);
@@ -350,11 +350,10 @@ fn replay_frame(core: &mut Core, frame: &Frame, group: &GroupHeader) -> Result<(
     for (_, batch) in &frame.appends {
         headers.push(BatchHeader::parse(batch).map_err(|error| damaged(error.to_string()))?);
     }
-    let appends = frame.appends.iter().map(|(part, _)| *part).zip(headers.iter().copied());
     let now_ms = core.clock.now_ms();
     let effects = core
         .state
-        .apply(appends, frame, now_ms, &core.options)
+        .apply(&headers, frame, now_ms, &core.options)
         .map_err(|what| damaged(what.to_owned()))?;
     for ((id, bytes), header) in frame.appends.iter().zip(&headers) {
         let Some(lane) = core.state.lanes.get(id) else { continue };
@@ -363,7 +362,14 @@ fn replay_frame(core: &mut Core, frame: &Frame, group: &GroupHeader) -> Result<(
         let batch = TailBatch { base, last, bytes: Bytes::clone(bytes) };
         core.split_batch(&part, header.max_timestamp_ms, &batch)
             .map_err(|e| LogError::io(&FileId::appended(*id, base).log(), e))?;
-        part.set_high(last + 1);
+    }
+    for (id, aborted) in &effects.aborted {
+        let Some(lane) = core.state.lanes.get(id) else { continue };
+        lane.part.restore(lane.next, lane.stable(), std::iter::once(*aborted));
+    }
+    for (id, _) in &frame.appends {
+        let Some(lane) = core.state.lanes.get(id) else { continue };
+        lane.part.restore(lane.next, lane.stable(), std::iter::empty());
     }
     for (part, start) in effects.starts {
         let gone = part.set_start(start);

@@ -42,6 +42,7 @@ impl Core {
     /// Moves starts up; returns how many partitions lost log segments.
     pub(crate) fn enforce_retention(&mut self, now_ms: Option<i64>) -> usize {
         let now_ms = now_ms.unwrap_or_else(|| self.clock.now_ms());
+        self.forget_producers(self.clock.now_ms());
         roll(self.state.lanes.values(), now_ms);
         // A component that has not started yet could not say what it needs.
         let Some(holds) = self.shared.holds_now(self.options.holds_expected) else { return 0 };

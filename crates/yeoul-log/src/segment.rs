@@ -94,7 +94,7 @@ impl LogSegment {
         segment
     }
 
-    /// As a snapshot keeps it.
+    /// As a snapshot keeps it, without what was aborted in it.
     pub(crate) fn known(&self) -> SegmentState {
         let state = locked(&self.state);
         SegmentState {
@@ -104,6 +104,7 @@ impl LogSegment {
             len_bytes: state.len_bytes,
             max_timestamp_ms: state.max_timestamp_ms,
             created_ms: self.created_ms,
+            aborted: Vec::new(),
         }
     }
 
@@ -205,26 +206,30 @@ impl LogSegment {
     }
 
     /// Whole batches from the one that holds `from`, in one piece, checked: each batch's checksum
-    /// holds and its offsets follow the one before. None begins at or after `end`. Where `from` was compacted away, from the
-    /// next batch; `None` when there is none behind it.
+    /// holds and its offsets follow the one before. Where `from` was compacted away, from the
+    /// next batch; none begins at or after `end`. With the offset after the last of them; `None`
+    /// when there is none.
     pub(crate) fn read(
         &self,
         from: Offset,
         end: Offset,
         max_bytes: usize,
-    ) -> Result<Option<Bytes>, StoreError> {
+    ) -> Result<Option<(Bytes, Offset)>, StoreError> {
         let len = self.len_bytes();
         let file = self.file().map_err(|e| self.io(&e))?;
         let located = self.locate(Scan::new(Arc::clone(&file), len), from)?;
         let Some((position, header)) = located else { return Ok(None) };
+        if header.base_offset >= end {
+            return Ok(None);
+        }
         let first = header.size_bytes();
         let left = usize::try_from(len - position).unwrap_or(usize::MAX);
         let want = max_bytes.min(READ_BYTES_MAX).max(first).min(left);
         let mut bytes = vec![0; want];
         file.read_exact_at(&mut bytes, position).map_err(|e| self.io(&e))?;
-        let whole = self.check(&bytes, (header.base_offset, end), position)?;
+        let (whole, next) = self.check(&bytes, (header.base_offset, end), position)?;
         bytes.truncate(whole);
-        Ok(Some(Bytes::from(bytes)))
+        Ok(Some((Bytes::from(bytes), next)))
     }
 
     /// Whether a batch may come where `expected` is the next offset.
@@ -232,13 +237,14 @@ impl LogSegment {
         header.base_offset == expected || (self.has_gaps() && header.base_offset > expected)
     }
 
-    /// How many bytes are whole, good batches; an error when not even the first is.
+    /// How many bytes are whole, good batches that begin before `end`, and the offset after them;
+    /// an error when not even the first is good.
     fn check(
         &self,
         bytes: &[u8],
         (base, end): (Offset, Offset),
         position: u64,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<(usize, Offset), StoreError> {
         let mut done = 0;
         let mut expected = base;
         while (done == 0 || expected < end)
@@ -247,7 +253,7 @@ impl LogSegment {
             && let Some(batch) = rest.get(..header.size_bytes())
         {
             let sound = self.follows(&header, expected) && batch::check_stored(batch).is_ok();
-            if !sound {
+            if !sound || header.base_offset >= end {
                 break;
             }
             expected = header.last_offset() + 1;
@@ -256,7 +262,7 @@ impl LogSegment {
         if done == 0 {
             return Err(self.corrupt(position, "a batch fails its checksum"));
         }
-        Ok(done)
+        Ok((done, expected))
     }
 
     /// Position and header of the batch that holds `offset`, or of the first one behind it.

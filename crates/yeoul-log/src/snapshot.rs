@@ -12,6 +12,7 @@ use yeoul_base::{Disk, FactKey, FactKind, Offset, Open, PartId};
 use crate::facts::Facts;
 use crate::paths::{self, FileId};
 use crate::producers::{Producer, Producers, Sent};
+use crate::txn::Aborted;
 
 const MAGIC: [u8; 4] = *b"YLSN";
 const VERSION: u8 = 2;
@@ -19,7 +20,7 @@ const VERSION: u8 = 2;
 const SNAPSHOT_BYTES_MAX: u64 = 4 << 30;
 
 /// A log segment as a snapshot names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SegmentState {
     pub(crate) base: Offset,
     /// Behind the last offset it covers.
@@ -28,6 +29,8 @@ pub(crate) struct SegmentState {
     pub(crate) len_bytes: u64,
     pub(crate) max_timestamp_ms: i64,
     pub(crate) created_ms: i64,
+    /// Those whose marker lies in it, by marker.
+    pub(crate) aborted: Vec<Aborted>,
 }
 
 impl SegmentState {
@@ -85,6 +88,10 @@ impl Snapshot {
                 let SegmentState { base, end, generation, .. } = *segment;
                 out.i64(base).i64(end).u64(u64::from(generation)).u64(segment.len_bytes);
                 out.i64(segment.max_timestamp_ms).i64(segment.created_ms);
+                out.u64(segment.aborted.len() as u64);
+                for txn in &segment.aborted {
+                    out.i64(txn.producer_id).i64(txn.first).i64(txn.last).i64(txn.stable);
+                }
             }
             encode_producers(&part.producers, &mut out);
         }
@@ -129,7 +136,7 @@ impl Snapshot {
         for _ in 0..count {
             let id = PartId(input.u32("partition")?);
             let (start, high) = (input.i64("start")?, input.i64("high")?);
-            let count = input.count("log segments", 6)?;
+            let count = input.count("log segments", 7)?;
             let mut segments = Vec::with_capacity(count);
             for _ in 0..count {
                 segments.push(SegmentState {
@@ -139,6 +146,7 @@ impl Snapshot {
                     len_bytes: input.u64("length")?,
                     max_timestamp_ms: input.i64("timestamp")?,
                     created_ms: input.i64("created")?,
+                    aborted: decode_aborted(&mut input)?,
                 });
             }
             let producers = decode_producers(&mut input)?;
@@ -198,6 +206,7 @@ fn encode_producers(producers: &Producers, out: &mut FieldWriter) {
     out.u64(ids.len() as u64);
     for (id, producer) in ids {
         out.i64(*id).i64(i64::from(producer.epoch)).i64(producer.last_ms);
+        out.i64(producer.open.unwrap_or(-1));
         out.u64(producer.sent.len() as u64);
         for sent in &producer.sent {
             out.i64(i64::from(sent.first_sequence)).i64(i64::from(sent.last_sequence));
@@ -206,16 +215,32 @@ fn encode_producers(producers: &Producers, out: &mut FieldWriter) {
     }
 }
 
+fn decode_aborted(input: &mut FieldReader<'_>) -> Result<Vec<Aborted>, FieldError> {
+    let count = input.count("aborted transactions", 4)?;
+    let mut aborted = Vec::with_capacity(count);
+    for _ in 0..count {
+        aborted.push(Aborted {
+            producer_id: input.i64("producer id")?,
+            first: input.i64("first offset")?,
+            last: input.i64("marker")?,
+            stable: input.i64("stable offset")?,
+        });
+    }
+    Ok(aborted)
+}
+
 fn decode_producers(input: &mut FieldReader<'_>) -> Result<Producers, FieldError> {
     let small = |value: i64, field| {
         i32::try_from(value).map_err(|_| FieldError { field, what: "number above 32 bits" })
     };
     let mut producers = Producers::new();
-    for _ in 0..input.count("producers", 4)? {
+    for _ in 0..input.count("producers", 5)? {
         let id = input.i64("producer id")?;
         let epoch = i16::try_from(input.i64("epoch")?)
             .map_err(|_| FieldError { field: "epoch", what: "number above 16 bits" })?;
-        let mut producer = Producer { epoch, last_ms: input.i64("last")?, ..Producer::default() };
+        let last_ms = input.i64("last")?;
+        let open = Some(input.i64("open transaction")?).filter(|first| *first >= 0);
+        let mut producer = Producer { epoch, last_ms, open, ..Producer::default() };
         for _ in 0..input.count("batches", 4)? {
             producer.sent.push_back(Sent {
                 first_sequence: small(input.i64("first sequence")?, "first sequence")?,
@@ -235,7 +260,7 @@ mod tests {
 
     fn sample() -> Snapshot {
         let sent = Sent { first_sequence: 0, last_sequence: 1, base_offset: 5, last_offset: 6 };
-        let producer = Producer { epoch: 2, last_ms: 9, sent: [sent].into() };
+        let producer = Producer { epoch: 2, last_ms: 9, sent: [sent].into(), open: Some(6) };
         let segment = SegmentState {
             base: 5,
             end: 7,
@@ -243,6 +268,7 @@ mod tests {
             len_bytes: 300,
             max_timestamp_ms: -1,
             created_ms: 3,
+            aborted: vec![Aborted { producer_id: 3, first: 4, last: 5, stable: 6 }],
         };
         let mut facts = Facts::new_sync();
         facts.insert_mut(FactKey::new(FactKind::Schema, "k"), Bytes::from_static(b"v"));
@@ -267,7 +293,7 @@ mod tests {
         let bytes = sample().encode();
         let golden = concat!(
             "594c534e",
-            "2400000000000000",
+            "2a00000000000000",
             "02",
             "03",
             "46",
@@ -285,9 +311,15 @@ mod tests {
             "01",
             "06",
             "01",
+            "06",
+            "08",
+            "0a",
+            "0c",
+            "01",
             "08",
             "04",
             "12",
+            "0c",
             "01",
             "00",
             "02",
@@ -297,7 +329,7 @@ mod tests {
             "09",
             "016b",
             "0176",
-            "3bc459a5",
+            "f260ed48",
         );
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, golden);

@@ -2,14 +2,14 @@
 //! partitions. The writer applies a frame before it is durable, recovery while replaying; both
 //! through [`State::apply`], so that a restart cannot come to another answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use rpds::HashTrieMapSync;
-use yeoul_base::{FactKey, FactKind, Offset, PartId, TopicInfo, Topics};
+use yeoul_base::{FactKey, FactKind, Offset, PartEnds, PartId, TopicInfo, Topics};
 
-use crate::batch::BatchHeader;
+use crate::batch::{self, BatchHeader};
 use crate::facts::{self, Facts};
 use crate::frame::Frame;
 use crate::options::LogOptions;
@@ -17,6 +17,7 @@ use crate::part::Part;
 use crate::producers::{self, Producers};
 use crate::quarantine::{self, Lost};
 use crate::topics::{self, PartConfig};
+use crate::txn::Aborted;
 
 pub(crate) type PartMap = HashTrieMapSync<PartId, Arc<Part>>;
 
@@ -28,6 +29,52 @@ pub(crate) struct Lane {
     pub(crate) next: Offset,
     pub(crate) start: Offset,
     pub(crate) producers: Producers,
+    /// First offsets of open transactions; no two batches have one offset.
+    pub(crate) open: BTreeSet<Offset>,
+}
+
+impl Lane {
+    pub(crate) fn new(part: Arc<Part>, start: Offset, next: Offset, producers: Producers) -> Self {
+        let open = producers.values().filter_map(|producer| producer.open).collect();
+        Self { part, next, start, producers, open }
+    }
+
+    /// Every record below it is decided; readers see no less than the start.
+    pub(crate) fn stable(&self) -> Offset {
+        self.open.first().map_or(self.next, |first| *first)
+    }
+
+    /// Takes over the next batch; an abort is returned as what readers must leave out.
+    fn take(
+        &mut self,
+        header: &BatchHeader,
+        batch: &Bytes,
+        now_ms: i64,
+    ) -> Result<Option<Aborted>, &'static str> {
+        if header.base_offset != self.next {
+            return Err("a batch whose offsets do not follow the partition's");
+        }
+        self.next = header.last_offset() + 1;
+        if !header.has_producer() {
+            return Ok(None);
+        }
+        let producer = self.producers.entry(header.producer_id).or_default();
+        if !header.is_control() {
+            producers::note(producer, header, header.base_offset, now_ms);
+            self.open.extend(producer.open);
+            return Ok(None);
+        }
+        let commits = batch::commits(batch).map_err(|_| "a marker that cannot be read")?;
+        let Some(first) = producers::end(producer, header, now_ms) else { return Ok(None) };
+        self.open.remove(&first);
+        let aborted = Aborted {
+            producer_id: header.producer_id,
+            first,
+            last: header.base_offset,
+            stable: self.stable(),
+        };
+        Ok((!commits).then_some(aborted))
+    }
 }
 
 /// See the module's head.
@@ -47,6 +94,17 @@ pub(crate) struct Effects {
     pub(crate) topics_changed: bool,
     pub(crate) removed: Vec<Arc<Part>>,
     pub(crate) starts: Vec<(Arc<Part>, Offset)>,
+    pub(crate) aborted: Vec<(PartId, Aborted)>,
+}
+
+impl Effects {
+    /// Adds those of a later frame.
+    pub(crate) fn join(&mut self, later: Self) {
+        self.topics_changed |= later.topics_changed;
+        self.removed.extend(later.removed);
+        self.starts.extend(later.starts);
+        self.aborted.extend(later.aborted);
+    }
 }
 
 impl State {
@@ -66,29 +124,23 @@ impl State {
         self.lanes.insert(lane.part.id, lane);
     }
 
-    /// Takes over the next frame. Headers carry their batches' offsets.
+    /// Takes over the next frame. Headers are its batches', with their offsets.
     ///
     /// # Errors
     /// A frame that does not continue this state; only damaged ones do not.
     pub(crate) fn apply(
         &mut self,
-        appends: impl Iterator<Item = (PartId, BatchHeader)>,
+        headers: &[BatchHeader],
         frame: &Frame,
         now_ms: i64,
         options: &LogOptions,
     ) -> Result<Effects, &'static str> {
-        for (part, header) in appends {
-            let lane = self.lanes.get_mut(&part).ok_or("a batch for a partition there is not")?;
-            if header.base_offset != lane.next {
-                return Err("a batch whose offsets do not follow the partition's");
-            }
-            lane.next = header.last_offset() + 1;
-            if producers::is_sequenced(&header) {
-                let producer = lane.producers.entry(header.producer_id).or_default();
-                producers::note(producer, &header, header.base_offset, now_ms);
-            }
-        }
         let mut effects = Effects::default();
+        for ((part, batch), header) in frame.appends.iter().zip(headers) {
+            let lane = self.lanes.get_mut(part).ok_or("a batch for a partition there is not")?;
+            let aborted = lane.take(header, batch, now_ms)?;
+            effects.aborted.extend(aborted.map(|aborted| (*part, aborted)));
+        }
         for (key, value) in &frame.facts {
             facts::apply(&mut self.facts, key, value);
             match key.kind {
@@ -178,12 +230,10 @@ impl State {
             let Some(config) = config else { continue };
             match self.lanes.get(&id) {
                 Some(lane) => lane.part.set_config(config),
-                None => self.add_lane(Lane {
-                    part: Arc::new(Part::new(id, config, 0, 0, Vec::new())),
-                    next: 0,
-                    start: 0,
-                    producers: Producers::new(),
-                }),
+                None => {
+                    let part = Arc::new(Part::new(id, config, PartEnds::default(), Vec::new()));
+                    self.add_lane(Lane::new(part, 0, 0, Producers::new()));
+                }
             }
         }
         Ok(())

@@ -37,6 +37,12 @@ impl BatchBuilder {
         self
     }
 
+    /// Marks the next batch as part of its producer's transaction. Forgotten by
+    /// [`BatchBuilder::finish`].
+    pub fn transactional(&mut self) -> &mut Self {
+        self.attributes(super::ATTRIBUTE_TRANSACTIONAL)
+    }
+
     /// Adds a record. `None` is null, which differs from empty.
     pub fn push(
         &mut self,
@@ -91,6 +97,7 @@ impl BatchBuilder {
         let count = std::mem::take(&mut self.count);
         let plain = std::mem::take(&mut self.records);
         let producer = self.producer.take();
+        let extra_attributes = std::mem::take(&mut self.extra_attributes);
         if count == 0 {
             return None;
         }
@@ -102,7 +109,7 @@ impl BatchBuilder {
         let codec = if packed.is_some() { self.codec } else { Codec::None };
         let records = packed.unwrap_or(plain);
         let (producer_id, epoch, sequence) = producer.unwrap_or((-1, -1, -1));
-        let attributes = codec as i16 | self.extra_attributes;
+        let attributes = codec as i16 | extra_attributes;
 
         let mut out = Vec::with_capacity(HEADER_BYTES + records.len());
         let length = (HEADER_BYTES - PREFIX_BYTES + records.len()) as i32;
@@ -126,7 +133,6 @@ impl BatchBuilder {
         Some(Bytes::from(out))
     }
 
-    #[cfg(test)]
     pub(crate) fn attributes(&mut self, attributes: i16) -> &mut Self {
         self.extra_attributes = attributes;
         self

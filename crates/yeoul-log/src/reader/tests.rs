@@ -94,29 +94,27 @@ fn aborted_and_control_records_are_left_out_and_counted() -> Result<(), StoreErr
     let (store, part) = store()?;
     let txn = |producer: i64, values: &[&str]| {
         let mut builder = BatchBuilder::new(Codec::None);
-        builder.attributes(1 << 4).producer(producer, 0, 0);
+        builder.transactional().producer(producer, 0, 0);
         values.iter().for_each(|value| builder.push(1, None, Some(value.as_bytes()), &[]));
         builder.finish().expect("not empty")
     };
-    let marker = |producer: i64, kind: u8| {
-        let mut builder = BatchBuilder::new(Codec::None);
-        builder.attributes(1 << 4 | 1 << 5).producer(producer, 0, -1);
-        builder.push(1, Some(&[0, 0, 0, kind]), Some(&[0; 6]), &[]);
-        builder.finish().expect("not empty")
-    };
+    let marker = |producer, commit| batch::marker(producer, 0, commit, 1, 1);
     append(&store, part, txn(1, &["a", "b"]))?; // 0, 1: aborted
     append(&store, part, txn(2, &["c"]))?; // 2: committed
-    append(&store, part, marker(1, 0))?; // 3
+    append(&store, part, marker(1, false))?; // 3
     append(&store, part, txn(1, &["d"]))?; // 4: committed
-    append(&store, part, marker(2, 1))?; // 5
-    append(&store, part, marker(1, 1))?; // 6
+    append(&store, part, marker(2, true))?; // 5
+    append(&store, part, marker(1, true))?; // 6
     append(&store, part, txn(2, &["e"]))?; // 7: aborted
-    append(&store, part, marker(2, 0))?; // 8
+    append(&store, part, marker(2, false))?; // 8
     append(&store, part, batch_of(&["f"]))?; // 9
     let aborted = |producer_id, first_offset| AbortedTxn { producer_id, first_offset };
-    let fixed = Fixed((*store).clone(), vec![aborted(1, 0), aborted(2, 7)]);
-    let mut reader = PartitionReader::new(Arc::new(fixed), part, 0, Isolation::Committed);
+    let fixed = Arc::new(Fixed((*store).clone(), vec![aborted(1, 0), aborted(2, 7)]));
+    let mut reader = PartitionReader::new(fixed.clone(), part, 0, Isolation::Committed);
     assert_eq!(values(&reader.next(1 << 20)?), ["c", "d", "f"]);
     assert_eq!((reader.skipped(), reader.position()), (7, 10));
+    // From the very marker on: what it ends lies before, and what follows was committed.
+    let mut reader = PartitionReader::new(fixed, part, 3, Isolation::Committed);
+    assert_eq!(values(&reader.next(1 << 20)?), ["d", "f"]);
     Ok(())
 }

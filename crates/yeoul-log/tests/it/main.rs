@@ -15,4 +15,5 @@ mod model;
 mod retention;
 mod support;
 mod throughput;
+mod transactions;
 mod workload;
