@@ -75,7 +75,7 @@ fn dispatch(repo: &Repo, words: &[String]) -> Outcome {
         "fuzz" => fuzz::run(repo, &flags),
         "soak" => scripts::soak(repo, flags.record),
         "real" => scripts::real(repo, flags.record),
-        "bench" => scripts::bench(repo, flags.record),
+        "bench" => scripts::bench(repo, flags.name.as_deref(), flags.record),
         "writeups" => writeups::run(repo, flags.record),
         "ui-hash" => tidy::ui_hash(repo, flags.write),
         "help" | "--help" | "-h" => {

@@ -106,7 +106,7 @@ pub(crate) fn soak(repo: &Repo, record: bool) -> Outcome {
 }
 
 /// The figures of `benches/`. They mean something for a release build only, so one must be named.
-pub(crate) fn bench(repo: &Repo, record: bool) -> Outcome {
+pub(crate) fn bench(repo: &Repo, only: Option<&str>, record: bool) -> Outcome {
     if std::env::var_os("YEOUL_BIN").is_none() {
         return Err(
             "figures are taken from a release build: run `cargo build --release` and set YEOUL_BIN to it"
@@ -114,8 +114,16 @@ pub(crate) fn bench(repo: &Repo, record: bool) -> Outcome {
         );
     }
     let binary = node::binary(repo)?;
+    run::plain(repo, &["cargo", "build", "--quiet", "--release", "--package", "broker-load"], &[])?;
     let env = [("YEOUL_BIN", binary.as_str())];
-    script(repo, "bench first-light", "benches/first-light/run.py", &env, record)
+    let of = |name: &str| {
+        let path = format!("benches/{name}/run.py");
+        script(repo, &format!("bench {name}"), &path, &env, record)
+    };
+    match only {
+        Some(name) => of(name),
+        None => of("first-light").and_then(|()| of("broker")),
+    }
 }
 
 fn script(repo: &Repo, title: &str, path: &str, env: &[(&str, &str)], record: bool) -> Outcome {

@@ -7,7 +7,7 @@ use super::Finding;
 use crate::metadata::{Graph, Package};
 
 /// From each crate, what it may depend on. Everything may depend on `yeoul-base`.
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("yeoul-base", &[]),
     ("yeoul-agg", &[]),
     ("yeoul-format", &[]),
@@ -21,6 +21,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("yeoul-sql", &["yeoul-table", "yeoul-format", "yeoul-agg", "yeoul-log"]),
     ("yeoul-stream", &["yeoul-sql", "yeoul-table", "yeoul-agg", "yeoul-log", "yeoul-format"]),
     ("yeoul-druid", &["yeoul-sql", "yeoul-pipeline"]),
+    ("broker-load", &["yeoul-kafka-wire", "yeoul-log"]),
     ("xtask", &[]),
 ];
 
