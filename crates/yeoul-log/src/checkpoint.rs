@@ -26,6 +26,8 @@ pub(crate) struct CheckpointJob {
     snapshot: Snapshot,
     dirty: BTreeMap<FileId, Arc<LogSegment>>,
     dirty_dirs: Vec<PartId>,
+    /// Bytes of commit log since the checkpoint before.
+    since: u64,
 }
 
 impl CheckpointJob {
@@ -46,7 +48,11 @@ impl CheckpointJob {
 impl Core {
     pub(crate) fn checkpoint_due(&self) -> bool {
         let last = self.kept.last().map_or(0, |kept| kept.bytes);
-        self.since_checkpoint > self.options.checkpoint_bytes.max(last.saturating_mul(4))
+        let due = self.options.checkpoint_bytes.max(last.saturating_mul(4));
+        // Two snapshots are kept: what they need must fit twice into the commit log, and there
+        // must be room for what comes meanwhile.
+        let due = self.since_checkpoint > due.min(self.options.wal_bytes_max / 4);
+        (due || self.space.wants_checkpoint()) && !self.checkpoint_is_full()
     }
 
     /// The whole of it at once.
@@ -57,20 +63,24 @@ impl Core {
         }
     }
 
+    /// Whether a checkpoint would make anything new.
+    pub(crate) fn can_checkpoint(&self) -> bool {
+        let name = paths::snapshot_name(self.shared.incarnation, self.state.sequence);
+        let done = self.kept.last().is_some_and(|kept| kept.name == name);
+        let can = !self.checkpointing && !done && self.ring.unsplit_bytes() == 0;
+        can && self.shared.fatal().is_none()
+    }
+
     /// `None` when there is nothing new, one is under way, or batches wait for their files.
     pub(crate) fn begin_checkpoint(&mut self) -> Option<CheckpointJob> {
         self.split();
+        // A snapshot must not speak of more than the commit log has.
+        if !self.settle() || !self.can_checkpoint() {
+            return None;
+        }
         let incarnation = self.shared.incarnation;
-        let name = paths::snapshot_name(incarnation, self.synced);
-        let done = self.kept.last().is_some_and(|kept| kept.name == name);
-        if self.checkpointing || done || self.ring.unsplit_bytes() > 0 {
-            return None;
-        }
-        if self.shared.fatal().is_some() {
-            return None;
-        }
         self.checkpointing = true;
-        self.since_checkpoint = 0;
+        let since = std::mem::take(&mut self.since_checkpoint);
         self.forget_producers(self.clock.now_ms());
         let mut parts: Vec<_> = self
             .state
@@ -98,6 +108,7 @@ impl Core {
             snapshot,
             dirty: std::mem::take(&mut self.dirty),
             dirty_dirs: std::mem::take(&mut self.dirty_dirs).into_iter().collect(),
+            since,
         })
     }
 
@@ -111,6 +122,8 @@ impl Core {
 
     pub(crate) fn finish_checkpoint(&mut self, job: CheckpointJob, result: io::Result<Kept>) {
         self.checkpointing = false;
+        let full = result.as_ref().err().is_some_and(is_full);
+        self.space.checkpointed(full.then(|| self.clock.monotonic()));
         match result {
             Ok(kept) => {
                 let now_ms = self.clock.now_ms();
@@ -124,7 +137,8 @@ impl Core {
                 self.collect();
             }
             Err(error) => {
-                let CheckpointJob { dirty, dirty_dirs, .. } = job;
+                let CheckpointJob { dirty, dirty_dirs, since, .. } = job;
+                self.since_checkpoint += since;
                 self.dirty.extend(dirty);
                 self.dirty_dirs.extend(dirty_dirs);
                 if is_full(&error) {

@@ -2,19 +2,21 @@
 //! then shows and answers. Synchronous and without threads; `writer.rs` drives it in production,
 //! tests drive it by hand.
 //!
-//! Invariants: a group is synced before the next is written; nothing is published or answered
-//! before the sync that covers it; after a failed write or sync nothing is written any more.
+//! Invariants: nothing is published or answered before the sync that covers it, but commits that
+//! only append to relaxed topics; a slot is synced before the next is written to; after a failed
+//! write or sync nothing is written any more.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use yeoul_base::{Clock, Disk, PartId, Rand, StoreError};
 
 use crate::batch::{self, BatchHeader};
-use crate::frame::{self, Seal};
+use crate::frame::{self, Frame, Seal};
 use crate::group::{self, GroupHeader, padded};
 use crate::holds;
 use crate::options::LogOptions;
@@ -23,8 +25,9 @@ use crate::paths::FileId;
 use crate::plan::{Answer, Plan, Planner, Request, Respond};
 use crate::segment::LogSegment;
 use crate::shared::{Shared, View};
-use crate::slots::{self, SlotOrder, Slots};
+use crate::slots::Slots;
 use crate::snapshot::Kept;
+use crate::space::Space;
 use crate::splitter::Ring;
 use crate::state::{Effects, State};
 
@@ -54,8 +57,11 @@ pub(crate) struct Core {
     pub(crate) dirty_dirs: BTreeSet<PartId>,
     pub(crate) since_checkpoint: u64,
     pub(crate) checkpointing: bool,
-    /// A slot is being made in the background.
-    pub(crate) making_slot: bool,
+    /// What the commit log does about its space.
+    pub(crate) space: Space,
+    /// Since when, and how many bytes of groups, are written and not synced: commits to relaxed
+    /// topics only.
+    pub(crate) unsynced: Option<(Duration, u64)>,
 }
 
 /// A frame in a group that is being built.
@@ -70,13 +76,25 @@ struct Group {
     limit: usize,
     first_sequence: u64,
     frames: Vec<Framed>,
+    /// Every commit in it may be shown before it is synced.
+    relaxed: bool,
+}
+
+/// Why no group can be begun.
+pub(crate) enum NoGroup {
+    /// Space is being made: what asked waits, and all that came after it.
+    Wait,
+    Refused(StoreError),
 }
 
 impl Core {
-    /// Does all of it, in order. Every request is answered.
+    /// Does all of it, in order. What must wait for space stays in `space.waiting`; every other
+    /// request is answered.
     pub(crate) fn run(&mut self, requests: Vec<Request>) {
-        let mut queue = VecDeque::from(requests);
-        while !queue.is_empty() {
+        let mut queue = std::mem::take(&mut self.space.waiting);
+        queue.extend(requests);
+        self.space.stalled = false;
+        while !queue.is_empty() && !self.space.stalled {
             let mut answers: Vec<(Respond, Result<Answer, StoreError>)> = Vec::new();
             let group = self.fill(&mut queue, &mut answers);
             let written = match group {
@@ -92,7 +110,9 @@ impl Core {
                 respond(closed.clone().map_or(answer, Err));
             }
             self.split();
+            self.sync_if_due();
         }
+        self.space.waiting = queue;
         self.tend();
     }
 
@@ -131,7 +151,12 @@ impl Core {
             };
             let mut open = match open {
                 Ok(open) => open,
-                Err(error) => {
+                Err(NoGroup::Wait) => {
+                    queue.push_front(request);
+                    self.space.stalled = true;
+                    return None;
+                }
+                Err(NoGroup::Refused(error)) => {
                     answers.push((request.respond, Err(error)));
                     continue;
                 }
@@ -148,22 +173,16 @@ impl Core {
         group
     }
 
-    /// Starts a group whose first frame takes `need` bytes: finds it a place, or says that the
-    /// disk is full.
+    /// Starts a group whose first frame takes `need` bytes: finds it a place, or says why not.
     fn open_group(
         &mut self,
         need: usize,
         plan: &Plan,
         queue: &VecDeque<Request>,
-    ) -> Result<Group, StoreError> {
+    ) -> Result<Group, NoGroup> {
         let appends = !plan.frame.appends.is_empty();
-        if appends && self.ring.unsplit_bytes() > self.options.unsplit_bytes {
-            return Err(StoreError::DiskFull("log segments cannot grow; make space".into()));
-        }
         let least = padded((group::HEADER_BYTES + need) as u64);
-        if self.slots.room(least).is_none() {
-            self.next_slot(least, !appends)?;
-        }
+        self.find_room(least, appends)?;
         let limit = usize::try_from(self.slots.left_bytes()).unwrap_or(usize::MAX);
         let limit = limit.min(self.options.group_bytes.max(group::HEADER_BYTES + need));
         let waiting: usize = queue.iter().map(|request| request.bytes).sum();
@@ -171,47 +190,22 @@ impl Core {
             limit.min(group::HEADER_BYTES + need + waiting + group::ALIGN as usize),
         );
         buffer.resize(group::HEADER_BYTES, 0);
-        Ok(Group { buffer, limit, first_sequence: self.state.sequence + 1, frames: Vec::new() })
+        let (first_sequence, frames) = (self.state.sequence + 1, Vec::new());
+        Ok(Group { buffer, limit, first_sequence, frames, relaxed: true })
     }
 
-    /// Goes on to another slot, making one when none is free.
-    fn next_slot(&mut self, bytes: u64, reserve: bool) -> Result<(), StoreError> {
-        if self.slots.switch(bytes, false) {
-            return Ok(());
-        }
-        let mut error = None;
-        // Two, when the first becomes the reserve.
-        for _ in 0..2 {
-            if self.slots.total_bytes() >= self.options.wal_bytes_max {
-                error = Some(io::Error::new(io::ErrorKind::QuotaExceeded, "it is at its limit"));
-                break;
-            }
-            error = self.make_slot(self.slots.order(bytes)).err();
-            if error.is_some() {
-                break;
-            }
-            if self.slots.switch(bytes, false) {
-                return Ok(());
-            }
-        }
-        // A checkpoint may free slots; the reserve is for what makes space.
-        self.checkpoint();
-        if self.slots.switch(bytes, reserve) {
-            return Ok(());
-        }
-        let why = error.map_or_else(|| "no slot is free".to_owned(), |error| error.to_string());
-        tracing::warn!(%why, "the commit log cannot grow");
-        Err(StoreError::DiskFull(format!("the commit log cannot grow ({why}); make space")))
-    }
-
-    pub(crate) fn make_slot(&mut self, order: SlotOrder) -> io::Result<()> {
-        let slot = slots::make(&*self.disk, order)?;
-        self.slots.ordered();
-        self.slots.add_free(slot);
-        Ok(())
+    /// Whether nobody minds if a power cut takes the commit after it was answered.
+    fn is_relaxed(&self, plan: &Plan) -> bool {
+        let Frame { appends, facts, starts } = &plan.frame;
+        let relaxed = |part| {
+            let lane = self.state.lanes.get(part);
+            lane.is_some_and(|lane| lane.part.config().relaxed)
+        };
+        facts.is_empty() && starts.is_empty() && appends.iter().all(|(part, _)| relaxed(part))
     }
 
     fn add(&mut self, group: &mut Group, plan: Plan) -> Result<Answer, &'static str> {
+        group.relaxed &= self.is_relaxed(&plan);
         let Plan { frame, headers, mut answer } = plan;
         let epoch = self.leader_epoch();
         let seal = Seal {
@@ -240,9 +234,9 @@ impl Core {
         i32::try_from(self.shared.incarnation).unwrap_or(i32::MAX)
     }
 
-    /// Writes, syncs, publishes.
+    /// Writes, syncs (unless the group is relaxed), publishes.
     fn write(&mut self, group: Group) -> io::Result<()> {
-        let Group { mut buffer, first_sequence, frames, .. } = group;
+        let Group { mut buffer, first_sequence, frames, relaxed, .. } = group;
         if let Some(reason) = self.shared.fatal() {
             return Err(io::Error::other(reason));
         }
@@ -267,16 +261,60 @@ impl Core {
             place.copy_from_slice(&head);
         }
         slot.file.write_all_at(&buffer, position)?;
-        let before = self.clock.monotonic();
-        slot.file.sync_data()?;
-        self.shared.note_sync(self.clock.monotonic().saturating_sub(before));
-        debug_assert_eq!(first_sequence, self.synced + 1, "sequences have no gaps");
+        debug_assert!(first_sequence > self.synced, "what is synced is not written again");
         self.chain = crc;
-        self.synced = self.state.sequence;
-        self.slots.advance(total, self.synced);
+        self.slots.advance(total, self.state.sequence);
+        if relaxed {
+            let now = self.clock.monotonic();
+            let (_, bytes) = self.unsynced.get_or_insert((now, 0));
+            *bytes += total;
+        } else {
+            self.sync()?;
+        }
         self.since_checkpoint += total;
         self.publish(Bytes::from(buffer), frames);
         Ok(())
+    }
+
+    /// Makes durable all that is written. All of it lies in the current slot.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        if let Some(file) = self.slots.file() {
+            let before = self.clock.monotonic();
+            file.sync_data()?;
+            self.shared.note_sync(self.clock.monotonic().saturating_sub(before));
+        }
+        self.synced = self.state.sequence;
+        self.unsynced = None;
+        Ok(())
+    }
+
+    /// Syncs what relaxed commits have left unsynced, if there is any; false when that failed,
+    /// which closes the log.
+    pub(crate) fn settle(&mut self) -> bool {
+        if self.unsynced.is_none() || self.shared.fatal().is_some() {
+            return self.shared.fatal().is_none();
+        }
+        let synced = self.sync();
+        if let Err(error) = &synced {
+            self.shared.close(format!("syncing the commit log failed: {error}"));
+        }
+        synced.is_ok()
+    }
+
+    /// How long what is written may stay unsynced; `None`: all is synced.
+    pub(crate) fn sync_in(&self) -> Option<Duration> {
+        let (since, bytes) = self.unsynced?;
+        if bytes >= self.options.relaxed_bytes {
+            return Some(Duration::ZERO);
+        }
+        let waited = self.clock.monotonic().saturating_sub(since);
+        Some(self.options.relaxed_every.saturating_sub(waited))
+    }
+
+    pub(crate) fn sync_if_due(&mut self) {
+        if self.sync_in() == Some(Duration::ZERO) {
+            self.settle();
+        }
     }
 
     fn publish(&mut self, buffer: Bytes, frames: Vec<Framed>) {
@@ -322,7 +360,7 @@ impl Core {
             self.doomed.extend(gone.iter().map(|segment| segment.id));
         }
         self.ring.push(written, waiting);
-        let sequence = self.synced;
+        let sequence = self.state.sequence;
         self.shared.note(|stats| {
             stats.sequence = sequence;
             stats.commits += commits;

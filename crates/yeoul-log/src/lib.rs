@@ -34,6 +34,7 @@ mod segment;
 mod shared;
 mod slots;
 mod snapshot;
+mod space;
 mod splitter;
 mod state;
 pub mod topic_config;

@@ -276,7 +276,12 @@ impl Log {
                 tracing::warn!(%error, "a lost range is not noted yet");
             }
         });
-        self.enqueue(Request { work: Work::Quarantine(lost), bytes: 0, respond });
+        let request = Request { work: Work::Quarantine(lost), bytes: 0, respond };
+        match &self.inner.mode {
+            // Readers do not wait for the writer: the next one says it again.
+            Mode::Threaded(writer) => writer.queue.try_push(request),
+            Mode::Inline(_) => self.enqueue(request),
+        }
     }
 
     /// What was acknowledged and cannot be read any more, as far as it was noticed.

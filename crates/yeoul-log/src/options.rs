@@ -18,8 +18,13 @@ pub struct LogOptions {
     pub group_bytes: usize,
     /// A checkpoint is due after this many bytes of commit log (or four times the last snapshot).
     pub checkpoint_bytes: u64,
-    /// Bytes all slots together may have; commits are refused while a checkpoint cannot free any.
+    /// Bytes all slots together may have; beyond, commits wait until a checkpoint has freed some.
     pub wal_bytes_max: u64,
+    /// Commits that only append to topics with `yeoul.durability=relaxed` are synced after this
+    /// many bytes …
+    pub relaxed_bytes: u64,
+    /// … or this time.
+    pub relaxed_every: Duration,
     /// Recent batches kept in memory for readers that follow closely.
     pub hot_bytes: usize,
     /// Batches that wait in memory for their partition's file (when the disk is full); appends
@@ -53,6 +58,8 @@ impl Default for LogOptions {
             group_bytes: 4 << 20,
             checkpoint_bytes: 64 << 20,
             wal_bytes_max: 1 << 30,
+            relaxed_bytes: 4 << 20,
+            relaxed_every: Duration::from_millis(50),
             hot_bytes: 8 << 20,
             unsplit_bytes: 32 << 20,
             queue_bytes: 32 << 20,

@@ -26,6 +26,7 @@ use crate::segment::LogSegment;
 use crate::shared::{Shared, View};
 use crate::slots::{Slot, Slots};
 use crate::snapshot::{self, Snapshot};
+use crate::space::Space;
 use crate::splitter::Ring;
 use crate::state::{Lane, PartMap, State};
 use crate::topics::{self, PartConfig};
@@ -311,7 +312,8 @@ fn core(
         dirty_dirs: BTreeSet::new(),
         since_checkpoint: 0,
         checkpointing: false,
-        making_slot: false,
+        space: Space::default(),
+        unsynced: None,
     })
 }
 

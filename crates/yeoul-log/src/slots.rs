@@ -78,6 +78,11 @@ impl Slots {
         (*position + bytes <= slot.size_bytes).then_some((slot, *position))
     }
 
+    /// The current slot's file.
+    pub(crate) fn file(&self) -> Option<&Arc<dyn DiskFile>> {
+        self.current.as_ref().map(|(slot, _)| &slot.file)
+    }
+
     /// Bytes left in the current slot.
     pub(crate) fn left_bytes(&self) -> u64 {
         self.current.as_ref().map_or(0, |(slot, position)| slot.size_bytes - position)
@@ -106,6 +111,11 @@ impl Slots {
             if position == 0 { self.free.push_back(old) } else { self.used.push(old) }
         }
         true
+    }
+
+    /// Whether a slot with room for `bytes` is free beside the reserve.
+    pub(crate) fn has_spare(&self, bytes: u64) -> bool {
+        self.free.len() >= 2 && self.free.iter().any(|slot| slot.size_bytes >= bytes)
     }
 
     /// What to make next, for a group of at least `bytes`.

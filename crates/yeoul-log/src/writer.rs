@@ -64,6 +64,17 @@ impl Queue {
         self.arrived.notify_one();
     }
 
+    /// Does not wait; what finds no room is dropped unanswered.
+    pub(crate) fn try_push(&self, request: Request) {
+        const REQUESTS_MAX: usize = 1024;
+        let mut waiting = locked(&self.waiting);
+        if waiting.requests.len() < REQUESTS_MAX && waiting.stop.is_none() {
+            waiting.requests.push_back(request);
+            drop(waiting);
+            self.arrived.notify_one();
+        }
+    }
+
     /// Controls are few: one per helper thread, and what callers ask for.
     pub(crate) fn control(&self, control: Control) {
         locked(&self.waiting).controls.push(control);
@@ -76,18 +87,23 @@ impl Queue {
         self.taken.notify_all();
     }
 
-    /// All that waits, after at most `timeout`.
-    fn take(&self, timeout: Duration) -> (Vec<Request>, Vec<Control>, Option<Stop>) {
+    /// Controls and, if `also` says so, requests: all that wait, after at most `timeout`.
+    fn take(&self, timeout: Duration, also: bool) -> (Vec<Request>, Vec<Control>, Option<Stop>) {
         let mut waiting = locked(&self.waiting);
-        if waiting.requests.is_empty() && waiting.controls.is_empty() && waiting.stop.is_none() {
+        let nothing = waiting.controls.is_empty() && (!also || waiting.requests.is_empty());
+        // Once it is to stop there is nothing to wait for, but for what makes space.
+        if nothing && (waiting.stop.is_none() || !also) {
             let (woken, _) = self
                 .arrived
                 .wait_timeout(waiting, timeout)
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
             waiting = woken;
         }
-        waiting.bytes = 0;
-        let requests = std::mem::take(&mut waiting.requests).into();
+        let mut requests = Vec::new();
+        if also {
+            waiting.bytes = 0;
+            requests = std::mem::take(&mut waiting.requests).into();
+        }
         let controls = std::mem::take(&mut waiting.controls);
         let stop = waiting.stop;
         drop(waiting);
@@ -123,13 +139,21 @@ impl Writer {
 }
 
 fn run(mut core: Core, queue: &Arc<Queue>) {
+    /// What waits for space at the end waits no longer than this.
+    const DRAIN: Duration = Duration::from_secs(5);
     let every = core.options.retention_every;
     let mut helpers: Vec<JoinHandle<()>> = Vec::new();
     let mut retention_at = core.clock.monotonic() + every;
+    let mut drain_at = None;
     loop {
-        let (requests, controls, stop) = queue.take(every);
+        let also = core.space.waiting.is_empty();
+        let (requests, controls, stop) = queue.take(patience(&core), also);
         controls.into_iter().for_each(|control| control(&mut core));
-        let idle = requests.is_empty();
+        if stop.is_some() {
+            let now = core.clock.monotonic();
+            core.space.draining |= now >= *drain_at.get_or_insert(now + DRAIN);
+        }
+        let idle = requests.is_empty() && core.space.waiting.is_empty();
         core.run(requests);
         if stop.is_some() && idle {
             break;
@@ -145,15 +169,29 @@ fn run(mut core: Core, queue: &Arc<Queue>) {
         // It has logged what went wrong; its answer waits in the queue.
         let _ = helper.join();
     }
-    let (_, controls, stop) = queue.take(Duration::ZERO);
+    let (_, controls, stop) = queue.take(Duration::ZERO, false);
     controls.into_iter().for_each(|control| control(&mut core));
+    core.settle();
     if stop == Some(Stop::Clean) {
         core.checkpoint();
     }
 }
 
+/// How long the writer may sleep when nobody asks for anything.
+fn patience(core: &Core) -> Duration {
+    /// Files that could not grow, and commits without a place, are looked at again.
+    const AGAIN: Duration = Duration::from_millis(100);
+    let waits = !core.space.waiting.is_empty() || core.ring.unsplit_bytes() > 0;
+    let again = if waits { AGAIN } else { core.options.retention_every };
+    core.sync_in().map_or(again, |sync| sync.min(again))
+}
+
 /// Starts what is due beside the writer.
 fn tend(core: &mut Core, queue: &Arc<Queue>, helpers: &mut Vec<JoinHandle<()>>) {
+    core.sync_if_due();
+    if core.ring.unsplit_bytes() > 0 {
+        core.split();
+    }
     if core.checkpoint_due()
         && let Some(job) = core.begin_checkpoint()
     {
@@ -164,21 +202,11 @@ fn tend(core: &mut Core, queue: &Arc<Queue>, helpers: &mut Vec<JoinHandle<()>>) 
         };
         helpers.extend(helper("log-snapshot", work, core));
     }
-    let room = core.slots.total_bytes() < core.options.wal_bytes_max;
-    if room && core.slots.wants_more() && !core.making_slot && core.shared.fatal().is_none() {
-        core.making_slot = true;
-        let order = core.slots.order(0);
-        core.slots.ordered();
+    if let Some(order) = core.slot_due() {
         let (disk, answers) = (Arc::clone(&core.disk), Arc::clone(queue));
         let work = move || {
             let slot = slots::make(&*disk, order);
-            answers.control(Box::new(move |core| {
-                core.making_slot = false;
-                match slot {
-                    Ok(slot) => core.slots.add_free(slot),
-                    Err(error) => tracing::warn!(%error, "no new slot for the commit log"),
-                }
-            }));
+            answers.control(Box::new(move |core| core.slot_made(slot)));
         };
         helpers.extend(helper("log-slot", work, core));
     }

@@ -13,6 +13,7 @@ mod crash;
 mod faults;
 mod model;
 mod retention;
+mod space;
 mod support;
 mod throughput;
 mod transactions;
