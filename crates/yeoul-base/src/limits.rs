@@ -12,6 +12,8 @@ pub const REQUEST_BYTES_MAX: usize = 100 << 20;
 pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 /// Partitions of one topic.
 pub const PARTITIONS_MAX: u32 = 10_000;
+/// Partitions of all topics of a node together: each takes memory as long as it is there.
+pub const NODE_PARTITIONS_MAX: usize = 50_000;
 /// A fact's key.
 pub const FACT_KEY_BYTES_MAX: usize = 1 << 10;
 /// A fact's value.

@@ -15,6 +15,8 @@ pub enum WireError {
     TooManyElements { wanted: usize, left: usize },
     #[error("the frame has more array elements than the budget of {0} allows")]
     OverBudget(usize),
+    #[error("the frame unfolds to more than {0} times its size")]
+    Unfolds(usize),
     #[error("a text is not UTF-8")]
     NotUtf8,
     #[error("a varint is longer than its type")]

@@ -8,6 +8,10 @@ use crate::error::WireError;
 use crate::reader::{Budget, Reader};
 use crate::writer::{Frame, Writer};
 
+/// What a request's body may take in memory at most for each of its bytes, beside them and
+/// beside [`UNFOLDS_LEAST`](crate::reader::UNFOLDS_LEAST).
+pub const UNFOLDS_BY: usize = Budget::REQUEST.unfolds_by;
+
 /// What precedes every request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestHeader {
@@ -21,7 +25,7 @@ impl RequestHeader {
     /// Reads the header of a frame (without its length) and returns what follows it. An unknown
     /// version of ApiVersions is let through: its answer is defined (see [`Api::check`]).
     pub fn decode(frame: Bytes) -> Result<(Self, Bytes), WireError> {
-        let mut reader = Reader::new(frame, 0, false, Budget { elements: 0 });
+        let mut reader = Reader::new(frame, 0, false, Budget::HEADER);
         let (mut key, mut version, mut correlation_id) = (0i16, 0i16, 0i32);
         key.walk(&mut reader)?;
         version.walk(&mut reader)?;
@@ -32,7 +36,7 @@ impl RequestHeader {
         // Never compact, also in flexible headers, which only add tagged fields behind it.
         reader.text(&mut client_id)?;
         let flexible = api.accepts(version) && api.flexible(version);
-        let mut reader = Reader::new(reader.into_rest(), 0, flexible, Budget { elements: 0 });
+        let mut reader = Reader::new(reader.into_rest(), 0, flexible, Budget::HEADER);
         reader.tags()?;
         Ok((Self { api, version, correlation_id, client_id }, reader.into_rest()))
     }
@@ -55,7 +59,11 @@ pub fn decode_body<M: Message>(
 /// Reads the body of a request whose header was read before.
 pub fn decode_request<R: Request>(header: &RequestHeader, body: Bytes) -> Result<R, WireError> {
     let flexible = header.api.flexible(header.version);
-    decode_body(body, header.version, flexible, Budget::REQUEST)
+    let budget = match header.api.key {
+        ApiKey::Produce => Budget::PRODUCE,
+        _ => Budget::REQUEST,
+    };
+    decode_body(body, header.version, flexible, budget)
 }
 
 /// A whole frame with an answer. ApiVersions answers with the oldest header always, so that a
@@ -109,7 +117,7 @@ pub fn decode_response<R: Request>(
     let api = R::api();
     let flexible = api.flexible(version);
     let of_header = flexible && api.key != ApiKey::ApiVersions;
-    let mut reader = Reader::new(frame, 0, of_header, Budget { elements: 0 });
+    let mut reader = Reader::new(frame, 0, of_header, Budget::HEADER);
     let mut got = 0i32;
     got.walk(&mut reader)?;
     if got != correlation_id {

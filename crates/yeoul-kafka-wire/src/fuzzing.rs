@@ -15,6 +15,7 @@ use crate::{Api, Budget, Request, RequestHeader, WireError, decode_response, enc
 
 /// A frame as a listener takes it: header, then the body its header names.
 pub fn frame(frame: Bytes) {
+    let _ = api::produce::first_topic(frame.clone());
     let Ok((header, body)) = RequestHeader::decode(frame) else { return };
     if header.api.accepts(header.version) {
         each(header.api.key, &Reading { version: header.version, body: &body });
@@ -75,7 +76,8 @@ impl Reading<'_> {
     {
         let version = self.version;
         let flexible = R::api().flexible(version);
-        if let Ok(read) = decode_body::<R>(self.body.clone(), version, flexible, Budget::REQUEST) {
+        let budget = if R::KEY == ApiKey::Produce { Budget::PRODUCE } else { Budget::REQUEST };
+        if let Ok(read) = decode_body::<R>(self.body.clone(), version, flexible, budget) {
             // What was understood says the same when it is sent on.
             let frame = encode_request(version, 7, "f", read.clone()).ok();
             let again = frame.and_then(|frame| {
@@ -88,7 +90,7 @@ impl Reading<'_> {
             self.body.clone(),
             version,
             flexible,
-            Budget { elements: 10_000 },
+            Budget { elements: 10_000, ..Budget::RESPONSE },
         );
         if let Ok(answer) = answer {
             let frame = encode_response_as(R::api(), version, 7, answer.clone()).ok();

@@ -1,7 +1,8 @@
 //! The reading direction, bounded by the frame.
 //!
-//! Invariant: what is allocated is at most the bytes of the frame plus [`Budget::elements`]
-//! elements, whatever the frame claims.
+//! Invariant: what is allocated is at most the bytes of the frame times [`Budget::unfolds_by`]
+//! (and a little, for the smallest frames), and at most [`Budget::elements`] elements, whatever
+//! the frame claims. So who holds a frame can count what it unfolds to before it does.
 
 use bytes::{Buf, Bytes};
 
@@ -13,13 +14,24 @@ use crate::error::WireError;
 pub struct Budget {
     /// Array elements of the whole frame, at all depths together.
     pub elements: usize,
+    /// Bytes of memory beside the frame per byte of the frame, above [`UNFOLDS_LEAST`].
+    pub unfolds_by: usize,
 }
+
+/// What every frame may unfold to, however short.
+pub const UNFOLDS_LEAST: usize = 4 << 10;
+/// What an allocation takes at least.
+const ALLOCATION_LEAST: usize = 16;
 
 impl Budget {
     /// For requests from anywhere: 10,000 partitions in each of several arrays fit many times.
-    pub const REQUEST: Self = Self { elements: 200_000 };
+    pub const REQUEST: Self = Self { elements: 200_000, unfolds_by: 16 };
+    /// For produce requests: nearly all of one is batches, which stay where they are.
+    pub const PRODUCE: Self = Self { elements: 200_000, unfolds_by: 1 };
     /// For answers of a server that a person chose.
-    pub const RESPONSE: Self = Self { elements: 4_000_000 };
+    pub const RESPONSE: Self = Self { elements: 4_000_000, unfolds_by: 64 };
+    /// For headers, which have no arrays.
+    pub(crate) const HEADER: Self = Self { elements: 0, unfolds_by: 16 };
 }
 
 /// Reads one message from a frame. Byte fields are slices of the frame, not copies.
@@ -29,12 +41,27 @@ pub struct Reader {
     version: i16,
     flexible: bool,
     elements_left: usize,
+    memory_left: usize,
     budget: Budget,
 }
 
 impl Reader {
     pub fn new(frame: Bytes, version: i16, flexible: bool, budget: Budget) -> Self {
-        Self { rest: frame, version, flexible, elements_left: budget.elements, budget }
+        let memory_left = frame.len().saturating_mul(budget.unfolds_by) + UNFOLDS_LEAST;
+        let elements_left = budget.elements;
+        Self { rest: frame, version, flexible, elements_left, memory_left, budget }
+    }
+
+    /// Takes memory before it is allocated.
+    fn unfold(&mut self, bytes: usize) -> Result<(), WireError> {
+        let left = self.memory_left.checked_sub(bytes);
+        self.memory_left = left.ok_or(WireError::Unfolds(self.budget.unfolds_by))?;
+        Ok(())
+    }
+
+    /// How many elements an array has, without reading them; 0 for null.
+    pub fn array_len(&mut self) -> Result<usize, WireError> {
+        Ok(self.len_i32()?.unwrap_or(0))
     }
 
     /// What was not read yet.
@@ -117,6 +144,7 @@ impl Codec for Reader {
             None => None,
             Some(len) => {
                 let bytes = self.take(len)?;
+                self.unfold(if len == 0 { 0 } else { len.max(ALLOCATION_LEAST) })?;
                 let text = std::str::from_utf8(&bytes).map_err(|_| WireError::NotUtf8)?;
                 Some(text.to_owned())
             }
@@ -152,6 +180,7 @@ impl Codec for Reader {
             .elements_left
             .checked_sub(count)
             .ok_or(WireError::OverBudget(self.budget.elements))?;
+        self.unfold(count.saturating_mul(size_of::<T>()))?;
         // Grown as elements arrive: a count that the rest does not keep costs nothing.
         let mut items = Vec::new();
         for _ in 0..count {

@@ -24,7 +24,7 @@ use crate::api::metadata::{MetadataRequest, MetadataRequestTopic};
 use crate::api::offset_commit::OffsetCommitRequest;
 use crate::api::offset_fetch::OffsetFetchRequest;
 use crate::api::offset_for_leader_epoch::OffsetForLeaderEpochRequest;
-use crate::api::produce::ProduceRequest;
+use crate::api::produce::{ProducePartition, ProduceRequest, ProduceTopic, first_topic};
 use crate::api::sync_group::SyncGroupRequest;
 use crate::frame::{decode_body, decode_request, encode_response_as};
 use crate::fuzzing::Filler;
@@ -158,19 +158,52 @@ fn a_count_that_the_frame_cannot_hold_costs_nothing() {
 
 #[test]
 fn arrays_of_tiny_elements_stop_at_the_budget() {
-    // Each topic is one compact empty name and no tags: three bytes become a struct of dozens.
-    let mut body = BytesMut::new();
+    // Each topic is one compact empty name and no tags: two bytes become a struct of dozens.
+    let topics = |count: usize| {
+        let mut body = BytesMut::new();
+        let mut value = (count + 1) as u32;
+        while value >= 0x80 {
+            body.put_u8((value as u8 & 0x7f) | 0x80);
+            value >>= 7;
+        }
+        body.put_u8(value as u8);
+        body.put_slice(&[1, 0].repeat(count));
+        body.put_slice(&[0, 0, 0, 0]);
+        decode_body::<MetadataRequest>(body.freeze(), 9, true, Budget::REQUEST)
+    };
+    assert!(topics(100).is_ok());
+    assert_eq!(topics(10_000), Err(WireError::Unfolds(Budget::REQUEST.unfolds_by)));
     let count = Budget::REQUEST.elements + 1;
-    let mut value = (count + 1) as u32;
-    while value >= 0x80 {
-        body.put_u8((value as u8 & 0x7f) | 0x80);
-        value >>= 7;
+    assert_eq!(topics(count), Err(WireError::OverBudget(Budget::REQUEST.elements)));
+}
+
+/// 100,000 topics with names of six letters are no attack.
+#[test]
+fn what_a_large_node_asks_for_stays_within_the_budget() {
+    let topic = |name: u32| MetadataRequestTopic {
+        name: Some(format!("t{name:05}")),
+        ..MetadataRequestTopic::default()
+    };
+    let request =
+        MetadataRequest { topics: Some((0..100_000).map(topic).collect()), ..Default::default() };
+    for version in [1, 9, 12] {
+        let frame = encode_request(version, 1, "t", request.clone()).expect("encodes");
+        let (header, body) = RequestHeader::decode(without_length(&frame)).expect("header");
+        let read: MetadataRequest = decode_request(&header, body).expect("decodes");
+        assert_eq!(read.topics.map(|topics| topics.len()), Some(100_000));
     }
-    body.put_u8(value as u8);
-    body.put_slice(&[1, 0].repeat(count));
-    body.put_slice(&[0, 0, 0, 0]);
-    let refused = decode_body::<MetadataRequest>(body.freeze(), 9, true, Budget::REQUEST);
-    assert_eq!(refused, Err(WireError::OverBudget(Budget::REQUEST.elements)));
+}
+
+#[test]
+fn a_produce_request_is_judged_by_its_beginning() {
+    let partition = ProducePartition { index: 0, records: Some(Bytes::from(vec![0; 5000])) };
+    let topic = ProduceTopic { name: "가 topic".into(), partitions: vec![partition] };
+    let request = ProduceRequest { topics: vec![topic], ..ProduceRequest::default() };
+    for version in versions::<ProduceRequest>() {
+        let frame = encode_request(version, 1, "t", request.clone()).expect("encodes");
+        let begun = without_length(&frame).slice(..100);
+        assert_eq!(first_topic(begun).as_deref(), Ok("가 topic"), "version {version}");
+    }
 }
 
 /// Seen from librdkafka 2.15 when it wants all topics: a length of four bytes where one belongs.

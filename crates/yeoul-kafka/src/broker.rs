@@ -8,11 +8,15 @@ use yeoul_base::{Clock, Commit, Committed, PartId, Rand, Store, StoreError, Topi
 use yeoul_kafka_wire::api::metadata::MetadataBroker;
 
 use crate::group::Groups;
+use crate::memory::Memory;
 use crate::metrics::KafkaMetrics;
 use crate::options::KafkaOptions;
 
 /// The one broker's id.
 pub(crate) const NODE_ID: i32 = 1;
+
+const LISTINGS_MAX: usize = 16;
+const SEARCHES_MAX: usize = 4;
 
 /// Shared by every connection.
 #[derive(Debug)]
@@ -24,8 +28,12 @@ pub(crate) struct Broker {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) groups: Groups,
     pub(crate) metrics: Arc<KafkaMetrics>,
-    /// KiB of large requests in memory.
-    pub(crate) request_memory: Arc<Semaphore>,
+    pub(crate) request_memory: Memory,
+    pub(crate) answer_memory: Memory,
+    /// Answers that list what the node holds, being made.
+    pub(crate) listings: Semaphore,
+    /// Searches by timestamp: each may unpack a batch to its limit.
+    pub(crate) searches: Semaphore,
 }
 
 impl Broker {
@@ -36,7 +44,6 @@ impl Broker {
         clock: Arc<dyn Clock>,
         rand: Arc<dyn Rand>,
     ) -> Self {
-        let memory = options.request_memory_bytes >> 10;
         Self {
             listeners,
             groups: Groups::new(
@@ -49,7 +56,10 @@ impl Broker {
             store,
             clock,
             metrics: Arc::new(KafkaMetrics::default()),
-            request_memory: Arc::new(Semaphore::new(memory)),
+            request_memory: Memory::new(options.request_memory_bytes),
+            answer_memory: Memory::new(options.answer_memory_bytes),
+            listings: Semaphore::new(LISTINGS_MAX),
+            searches: Semaphore::new(SEARCHES_MAX),
             options,
         }
     }
@@ -101,6 +111,8 @@ pub(crate) struct Context {
     pub(crate) peer: Arc<Peer>,
     pub(crate) version: i16,
     pub(crate) client_id: String,
+    /// Whether the request holds some of the memory for requests.
+    pub(crate) counted: bool,
 }
 
 impl Context {

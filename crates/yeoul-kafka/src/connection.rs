@@ -1,38 +1,44 @@
 //! One connection: frames in, answers out in the order of the requests.
 //!
-//! Reading goes on while earlier requests wait, so a producer can keep many batches under way.
-//! A produce request is handed to the store as soon as it is read when nothing but other produce
-//! requests is before it; every other request starts when it is its turn, so requests of one
-//! connection take effect in their order.
+//! A producer can keep many batches under way: its requests are handed to the store as they are
+//! read. Every other request is taken up alone: the next one is read when its answer is written,
+//! as Kafka does, so requests of one connection take effect in their order, and a connection
+//! holds one of them at a time however many its peer sent.
 
 pub(crate) mod input;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
-use tokio::time::timeout;
-use yeoul_kafka_wire::{Frame, WireError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::{Instant, timeout_at};
+use yeoul_kafka_wire::WireError;
 
 use crate::broker::{Broker, Context, Peer};
-use crate::handle::{self, Pending, Started};
-use input::{FrameReader, InputError, STALL_MAX};
+use crate::handle::{self, Pending, Reply, Started};
+use crate::memory::{PACE_EVERY, Pace, Share};
+use input::{FrameReader, InputError};
 
-/// Requests of one connection that were read and not answered yet.
+/// Produce requests of one connection that were read and not answered yet.
 const IN_FLIGHT_MAX: usize = 64;
+/// Small, for every idle connection has one; a large frame is read past it.
+const READ_BYTES: usize = 4 << 10;
+/// How slowly a whole answer may be taken at worst.
+const ANSWER_BYTES_PER_SECOND_MIN: u64 = 64 << 10;
 
 /// A request on its way to its answer.
 struct Queued {
     answer: Pending,
-    /// What it does must be done even when nobody is left to hear of it.
-    must_run: bool,
     /// Its share of the memory for requests.
-    memory: Option<OwnedSemaphorePermit>,
+    memory: Share,
+    /// Held by a request that is taken up alone, until its answer is written; `None` for what is
+    /// under way already and must be done even when nobody is left to hear of it.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 /// Serves until the peer goes, breaks the protocol or the node stops.
@@ -47,9 +53,8 @@ pub(crate) async fn serve(
     let (read, write) = stream.into_split();
     let (queue, queued) = mpsc::channel(IN_FLIGHT_MAX);
     let (gone, hear_gone) = watch::channel(false);
-    let waiting = Arc::new(AtomicUsize::new(0));
     let reading = async {
-        let reader = Reading { broker, peer: &peer, waiting: &waiting, queue };
+        let reader = Reading { broker, peer: &peer, turn: Arc::new(Semaphore::new(1)), queue };
         let result = tokio::select! {
             result = reader.run(read) => result,
             _ = stopping.wait_for(|stop| *stop) => Ok(()),
@@ -74,17 +79,20 @@ pub(crate) async fn serve(
 struct Reading<'a> {
     broker: &'a Arc<Broker>,
     peer: &'a Arc<Peer>,
-    /// Requests in the queue that start only when it is their turn.
-    waiting: &'a Arc<AtomicUsize>,
+    /// Held by the one request that is not a produce request.
+    turn: Arc<Semaphore>,
     queue: mpsc::Sender<Queued>,
 }
 
 impl Reading<'_> {
     async fn run(&self, read: OwnedReadHalf) -> Result<(), InputError> {
-        let mut frames = FrameReader::new(BufReader::with_capacity(16 << 10, read), self.broker);
-        while let Some((frame, memory)) = frames.next().await? {
+        let mut frames = FrameReader::new(BufReader::with_capacity(READ_BYTES, read), self.broker);
+        while let Some(head) = frames.head().await? {
+            // Never closed.
+            let turn = Arc::clone(&self.turn).acquire_owned().await.ok();
+            let (frame, memory) = frames.rest(head).await?;
             self.broker.metrics.request(frame.len() + 4);
-            let queued = self.start(frame, memory)?;
+            let queued = self.start(frame, memory, turn)?;
             frames.trust();
             if self.queue.send(queued).await.is_err() {
                 return Ok(());
@@ -96,27 +104,19 @@ impl Reading<'_> {
     fn start(
         &self,
         frame: Bytes,
-        memory: Option<OwnedSemaphorePermit>,
+        memory: Share,
+        turn: Option<OwnedSemaphorePermit>,
     ) -> Result<Queued, WireError> {
-        let eager = self.waiting.load(Ordering::Acquire) == 0;
-        let started = handle::start(eager, frame, |version, client_id| Context {
+        let started = handle::start(frame, |version, client_id| Context {
             broker: Arc::clone(self.broker),
             peer: Arc::clone(self.peer),
             version,
             client_id,
+            counted: !memory.is_empty(),
         })?;
         Ok(match started {
-            Started::Now(answer) => Queued { answer, must_run: true, memory },
-            Started::InTurn { answer, must_run } => {
-                self.waiting.fetch_add(1, Ordering::AcqRel);
-                let waiting = Arc::clone(self.waiting);
-                let answer = Box::pin(async move {
-                    let frame = answer.await;
-                    waiting.fetch_sub(1, Ordering::AcqRel);
-                    frame
-                });
-                Queued { answer, must_run, memory }
-            }
+            Started::Now(answer) => Queued { answer, memory, turn: None },
+            Started::InTurn(answer) => Queued { answer, memory, turn },
         })
     }
 }
@@ -128,8 +128,8 @@ async fn write_answers(
     mut gone: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let mut broken = None;
-    while let Some(Queued { answer, must_run, memory }) = queued.recv().await {
-        let answer = if must_run {
+    while let Some(Queued { answer, memory, turn }) = queued.recv().await {
+        let answer = if turn.is_none() {
             answer.await
         } else if broken.is_some() {
             continue;
@@ -143,9 +143,9 @@ async fn write_answers(
         };
         drop(memory);
         match answer {
-            Ok(Some(frame)) if broken.is_none() => {
-                broker.metrics.answered(frame.len_bytes());
-                if let Err(error) = write_frame(&mut write, frame).await {
+            Ok(Some(reply)) if broken.is_none() => {
+                broker.metrics.answered(reply.frame.len_bytes());
+                if let Err(error) = write_reply(broker, &mut write, reply).await {
                     // What was read before must still reach the store, so the queue is emptied.
                     broken = Some(error);
                     queued.close();
@@ -161,13 +161,30 @@ async fn write_answers(
     }
 }
 
-/// A peer may read slowly, but not stop: what it does not take is memory of ours.
-async fn write_frame(write: &mut OwnedWriteHalf, frame: Frame) -> io::Result<()> {
+/// A peer may read slowly, but not stop: what it does not take is memory of ours. How slowly
+/// depends on whether others wait for that memory.
+async fn write_reply(
+    broker: &Broker,
+    write: &mut OwnedWriteHalf,
+    Reply { frame, memory }: Reply,
+) -> io::Result<()> {
+    let slowest = Duration::from_secs(frame.len_bytes() as u64 / ANSWER_BYTES_PER_SECOND_MIN);
+    let due = Instant::now() + broker.options.stall_max + slowest;
+    let budget = (!memory.is_empty()).then_some(&broker.answer_memory);
+    let mut pace = Pace::new();
     let mut pieces = Pieces { chunks: frame.chunks.into() };
     while pieces.has_remaining() {
-        let written = timeout(STALL_MAX, write.write_buf(&mut pieces)).await??;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
+        let soon = due.min(Instant::now() + PACE_EVERY);
+        match timeout_at(soon, write.write_buf(&mut pieces)).await {
+            Ok(written) => match written? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => pace.moved(written),
+            },
+            Err(_) if Instant::now() >= due => return Err(io::ErrorKind::TimedOut.into()),
+            Err(_) => {}
+        }
+        if budget.is_some_and(|budget| pace.holds_up(budget)) {
+            return Err(io::ErrorKind::TimedOut.into());
         }
     }
     Ok(())

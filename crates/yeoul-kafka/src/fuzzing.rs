@@ -50,7 +50,8 @@ pub async fn connection(
     let timers = tokio::spawn(async move { timers.groups.run_timers().await });
     let mut answers = Vec::new();
     let mut frames = FrameReader::new(bytes, &broker);
-    while let Ok(Some((frame, _memory))) = frames.next().await {
+    while let Ok(Some(head)) = frames.head().await {
+        let Ok((frame, _memory)) = frames.rest(head).await else { break };
         let Some(answer) = one(&broker, &peer, frame).await else { break };
         frames.trust();
         answers.push(answer);
@@ -60,19 +61,20 @@ pub async fn connection(
 }
 
 async fn one(broker: &Arc<Broker>, peer: &Arc<Peer>, frame: Bytes) -> Option<usize> {
-    let started = handle::start(true, frame, |version, client_id| Context {
+    let started = handle::start(frame, |version, client_id| Context {
         broker: Arc::clone(broker),
         peer: Arc::clone(peer),
         version,
         client_id,
+        counted: false,
     });
     let answer = match started.ok()? {
-        Started::Now(answer) | Started::InTurn { answer, .. } => answer,
+        Started::Now(answer) | Started::InTurn(answer) => answer,
     };
     let answer = tokio::time::timeout(ANSWER_MAX, answer).await;
     // A request that nobody will ever answer holds its connection for ever.
     assert!(answer.is_ok(), "no answer after {ANSWER_MAX:?}");
-    answer.ok()?.ok()?.map(|frame| frame.len_bytes()).or(Some(0))
+    answer.ok()?.ok()?.map(|reply| reply.frame.len_bytes()).or(Some(0))
 }
 
 /// The facts of this crate.

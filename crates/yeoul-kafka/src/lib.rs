@@ -15,6 +15,7 @@ pub mod fuzzing;
 mod group;
 mod handle;
 mod listen;
+mod memory;
 mod metrics;
 mod options;
 mod server;

@@ -9,6 +9,7 @@ pub struct KafkaMetrics {
     connections: AtomicU64,
     accepted: AtomicU64,
     refused: AtomicU64,
+    accept_failed: AtomicU64,
     garbage: AtomicU64,
     requests: AtomicU64,
     bytes_in: AtomicU64,
@@ -34,6 +35,8 @@ pub struct KafkaCounts {
     pub accepted: u64,
     /// Closed at once because too many were open.
     pub refused: u64,
+    /// Times a connection could not be accepted: no more open files, most likely.
+    pub accept_failed: u64,
     /// Closed because what they sent is not Kafka's protocol.
     pub garbage: u64,
     pub requests: u64,
@@ -50,6 +53,7 @@ impl KafkaMetrics {
             connections: read(&self.connections),
             accepted: read(&self.accepted),
             refused: read(&self.refused),
+            accept_failed: read(&self.accept_failed),
             garbage: read(&self.garbage),
             requests: read(&self.requests),
             bytes_in: read(&self.bytes_in),
@@ -67,6 +71,10 @@ impl KafkaMetrics {
 
     pub(crate) fn refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn accept_failed(&self) {
+        self.accept_failed.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn garbage(&self) {

@@ -17,11 +17,17 @@ pub struct KafkaOptions {
     pub cluster_id: String,
     /// Connections beyond it are closed at once.
     pub connections_max: usize,
-    /// Bytes of requests larger than 64 KiB that may be in memory at a time, over all
-    /// connections; readers wait when they are spent.
+    /// Bytes of requests, unfolded, that may be in memory at a time over all connections; small
+    /// ones are not counted. Readers wait when they are spent.
     pub request_memory_bytes: usize,
+    /// Bytes of records in answers that were not taken yet, over all connections; answers get
+    /// smaller and then wait when they are spent.
+    pub answer_memory_bytes: usize,
     /// A connection without a request for so long is closed.
     pub idle_max: Duration,
+    /// For the first request to be there, and for a frame that has begun to be whole, in either
+    /// direction; a large one has a second more for each 64 KiB.
+    pub stall_max: Duration,
     pub groups: GroupOptions,
     /// What of this node is shown as consumer groups beside those of clients.
     pub components: Option<Arc<dyn ComponentGroups>>,
@@ -68,7 +74,9 @@ impl Default for KafkaOptions {
             cluster_id: "yeoul".into(),
             connections_max: 10_000,
             request_memory_bytes: 256 << 20,
+            answer_memory_bytes: 256 << 20,
             idle_max: Duration::from_secs(600),
+            stall_max: Duration::from_secs(30),
             groups: GroupOptions::default(),
             components: None,
         }

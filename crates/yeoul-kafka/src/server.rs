@@ -165,6 +165,7 @@ impl KafkaServer {
 
 async fn accept(broker: Arc<Broker>, bound: Bound, mut stopping: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
+    let mut failing = false;
     loop {
         let accepted = tokio::select! {
             accepted = bound.socket.accept() => accepted,
@@ -174,11 +175,18 @@ async fn accept(broker: Arc<Broker>, bound: Bound, mut stopping: watch::Receiver
         let (stream, addr) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "accepting a Kafka connection failed");
+                // Said once, not twenty times a second until there are files again. Peers wait in
+                // the socket's own queue; open connections go on.
+                if !failing {
+                    tracing::warn!(%error, "no Kafka connection can be accepted, trying on");
+                }
+                failing = true;
+                broker.metrics.accept_failed();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
+        failing = false;
         if broker.metrics.counts().connections >= broker.options.connections_max as u64 {
             broker.metrics.refused();
             continue;

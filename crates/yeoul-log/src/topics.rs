@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use yeoul_base::fields::{FieldError, FieldReader, FieldWriter};
-use yeoul_base::limits::{MESSAGE_BYTES_DEFAULT, PARTITIONS_MAX};
+use yeoul_base::limits::{MESSAGE_BYTES_DEFAULT, NODE_PARTITIONS_MAX, PARTITIONS_MAX};
 use yeoul_base::store::check_topic_name;
 use yeoul_base::{FactKey, FactKind, NewTopic, PartId, StoreError, TopicId, TopicInfo, Topics};
 
@@ -144,6 +144,7 @@ pub(crate) fn create(
     if topics.get(&new.name).is_some() {
         return Err(StoreError::TopicExists(new.name.clone()));
     }
+    check_room(topics, new.partitions)?;
     let (counter, parts) = take_parts(facts, new.partitions)?;
     let topic = TopicInfo {
         name: new.name.as_str().into(),
@@ -154,6 +155,16 @@ pub(crate) fn create(
     };
     let put = (key(&new.name), Some(encode(&topic)));
     Ok((vec![counter, put], Arc::new(topic)))
+}
+
+fn check_room(topics: &Topics, more: u32) -> Result<(), StoreError> {
+    let have: usize = topics.by_name.values().map(|topic| topic.partitions.len()).sum();
+    if have.saturating_add(more as usize) <= NODE_PARTITIONS_MAX {
+        return Ok(());
+    }
+    Err(StoreError::Invalid(format!(
+        "this node holds {have} partitions and can hold {NODE_PARTITIONS_MAX}: delete topics that are not used"
+    )))
 }
 
 type FactChange = (FactKey, Option<Bytes>);
@@ -205,6 +216,7 @@ pub(crate) fn add_partitions(
             "topic `{name}` has {have} partitions; it can have more, up to {PARTITIONS_MAX}, not {total}"
         )));
     }
+    check_room(topics, total - have)?;
     let (counter, more) = take_parts(facts, total - have)?;
     topic.partitions = topic.partitions.iter().copied().chain(more).collect();
     Ok((vec![counter, (key(name), Some(encode(&topic)))], Arc::new(topic)))
@@ -217,6 +229,35 @@ fn find(name: &str, topics: &Topics) -> Result<Arc<TopicInfo>, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_holds_so_many_partitions_and_no_more() {
+        let mut topics = Topics::default();
+        let mut facts = Facts::new_sync();
+        let mut last = Ok(());
+        for number in 0..=NODE_PARTITIONS_MAX / PARTITIONS_MAX as usize {
+            let name = format!("t{number}");
+            let new = NewTopic { name, partitions: PARTITIONS_MAX, config: BTreeMap::new() };
+            last = create(&new, &topics, &facts, [1; 16], 0).map(|(changes, topic)| {
+                topics.by_name.insert(Arc::clone(&topic.name), topic);
+                for (key, value) in &changes {
+                    facts::apply(&mut facts, key, value);
+                }
+            });
+        }
+        assert_eq!(topics.by_name.len(), NODE_PARTITIONS_MAX / PARTITIONS_MAX as usize);
+        assert!(matches!(last, Err(StoreError::Invalid(why)) if why.contains("50000")));
+        assert!(
+            create(
+                &NewTopic { name: "one".into(), partitions: 1, config: BTreeMap::new() },
+                &topics,
+                &facts,
+                [1; 16],
+                0
+            )
+            .is_err()
+        );
+    }
 
     #[test]
     fn golden_bytes_of_a_topic_and_its_config() -> Result<(), FieldError> {

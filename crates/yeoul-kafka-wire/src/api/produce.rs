@@ -3,8 +3,11 @@
 use bytes::Bytes;
 
 use super::{ApiKey, Request};
-use crate::codec::message;
+use crate::codec::{Field, message};
 use crate::codes::ErrorCode;
+use crate::error::WireError;
+use crate::frame::RequestHeader;
+use crate::reader::{Budget, Reader};
 
 message! {
     pub struct ProduceRequest {
@@ -54,4 +57,21 @@ message! {
 impl Request for ProduceRequest {
     const KEY: ApiKey = ApiKey::Produce;
     type Response = ProduceResponse;
+}
+
+/// The topic that a produce request names first, from the beginning of its frame: enough to
+/// judge a long one before the rest of it is there.
+pub fn first_topic(begun: Bytes) -> Result<String, WireError> {
+    let (header, rest) = RequestHeader::decode(begun)?;
+    let flexible = header.api.flexible(header.version);
+    let mut reader = Reader::new(rest, header.version, flexible, Budget::PRODUCE);
+    let (mut transactional_id, mut acks, mut timeout_ms) = (None::<String>, 0i16, 0i32);
+    transactional_id.walk(&mut reader)?;
+    acks.walk(&mut reader)?;
+    timeout_ms.walk(&mut reader)?;
+    let mut name = String::new();
+    if reader.array_len()? > 0 {
+        name.walk(&mut reader)?;
+    }
+    Ok(name)
 }

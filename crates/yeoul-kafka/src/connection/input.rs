@@ -1,8 +1,9 @@
 //! Frames from a socket, defensively: a peer is charged before it is believed.
 //!
 //! Memory grows with the bytes that arrived, not with the length that was claimed; a frame whose
-//! header cannot be Kafka's is refused after eight bytes; large frames take their share of a
-//! budget that all connections have together.
+//! header cannot be Kafka's is refused after eight bytes; a peer that has not sent a whole valid
+//! request yet gets 64 KiB, or, for a produce request, what its first 64 KiB justify. Every
+//! frame has a time to be whole in.
 
 use std::io;
 use std::sync::Arc;
@@ -11,24 +12,29 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use yeoul_base::limits::REQUEST_BYTES_MAX;
 use yeoul_kafka_wire::api::ApiKey;
+use yeoul_kafka_wire::api::produce::first_topic;
+use yeoul_kafka_wire::frame::UNFOLDS_BY;
 use yeoul_kafka_wire::{Api, WireError};
 
 use crate::broker::Broker;
+use crate::memory::{PACE_EVERY, Pace, Share};
 
-/// The largest frame of a peer that has not sent a valid request yet. Produce requests are
-/// exempt: some clients open with one on the connection they were advertised.
+/// What a peer that has not sent a valid request yet may make us hold. Some clients open with a
+/// produce request on the connection they were advertised, so that one may go on when it names a
+/// topic that exists.
 const FIRST_FRAME_BYTES_MAX: usize = 64 << 10;
-/// Frames above it take a share of the memory for requests.
-const LARGE_FRAME_BYTES: usize = 64 << 10;
+/// Requests other than produce requests that unfold to less are not counted: a connection has
+/// only one of them at a time.
+const UNCOUNTED_BYTES_MAX: usize = 16 << 10;
 /// API key, version, correlation id: no request is shorter.
 const FRAME_BYTES_MIN: usize = 8;
-/// For the first request to be there, and for each further piece of a frame that has begun, in
-/// either direction.
-pub(super) const STALL_MAX: Duration = Duration::from_secs(30);
+/// The length and what is judged before the rest is awaited.
+const HEAD_BYTES: usize = 4 + FRAME_BYTES_MIN;
+/// How slowly a whole frame may come at worst.
+const FRAME_BYTES_PER_SECOND_MIN: u64 = 64 << 10;
 
 /// Why a connection is given up.
 #[derive(Debug, Error)]
@@ -39,8 +45,10 @@ pub(crate) enum InputError {
     Wire(#[from] WireError),
     #[error("no request for {0:?}")]
     Idle(Duration),
-    #[error("a frame stopped in the middle for {STALL_MAX:?}")]
-    Stalled,
+    #[error("a frame came too slowly: {have} of {len} bytes")]
+    Stalled { have: usize, len: usize },
+    #[error("a frame came slowly while others waited for memory: {have} of {len} bytes")]
+    HoldsUp { have: usize, len: usize },
     #[error("the peer went away in the middle of a frame")]
     CutShort,
     #[error(transparent)]
@@ -52,6 +60,17 @@ impl InputError {
     pub(crate) fn is_garbage(&self) -> bool {
         matches!(self, Self::Length { .. } | Self::Wire(_))
     }
+}
+
+/// The beginning of a frame, judged.
+#[derive(Debug)]
+pub(crate) struct Head {
+    /// Without the length field.
+    len: usize,
+    key: ApiKey,
+    bytes: [u8; FRAME_BYTES_MIN],
+    /// When all of it must be there.
+    due: Instant,
 }
 
 /// Takes frames off a socket.
@@ -72,70 +91,121 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         self.trusted = true;
     }
 
-    /// The next frame without its length, and its share of the memory for requests. `None` at
-    /// the end of the stream.
-    pub(crate) async fn next(
-        &mut self,
-    ) -> Result<Option<(Bytes, Option<OwnedSemaphorePermit>)>, InputError> {
-        let patience = if self.trusted { self.broker.options.idle_max } else { STALL_MAX };
-        let Some(claimed) = self.length(patience).await? else { return Ok(None) };
-        let len = usize::try_from(claimed)
-            .ok()
-            .filter(|len| (FRAME_BYTES_MIN..=REQUEST_BYTES_MAX).contains(len))
-            .ok_or(InputError::Length { bytes: claimed.into(), limit: REQUEST_BYTES_MAX })?;
-        let mut frame = BytesMut::new();
-        self.fill(&mut frame, FRAME_BYTES_MIN).await?;
-        let key = check_head(&frame)?;
-        if !self.trusted && len > FIRST_FRAME_BYTES_MAX && key != ApiKey::Produce {
-            return Err(InputError::Length { bytes: claimed.into(), limit: FIRST_FRAME_BYTES_MAX });
+    /// Waits for the next frame to begin; `None` at the end of the stream.
+    pub(crate) async fn head(&mut self) -> Result<Option<Head>, InputError> {
+        let options = &self.broker.options;
+        let patience = if self.trusted { options.idle_max } else { options.stall_max };
+        let mut head = [0; HEAD_BYTES];
+        let first = timeout(patience, self.input.read(&mut head)).await;
+        let mut have = first.map_err(|_| InputError::Idle(patience))??;
+        if have == 0 {
+            return Ok(None);
         }
-        let memory = if len > LARGE_FRAME_BYTES { self.charge(len).await } else { None };
-        self.fill(&mut frame, len).await?;
-        Ok(Some((frame.freeze(), memory)))
-    }
-
-    async fn length(&mut self, patience: Duration) -> Result<Option<i32>, InputError> {
-        let mut head = [0; 4];
-        let mut have = 0;
-        while let Some(rest) = head.get_mut(have..).filter(|rest| !rest.is_empty()) {
-            let patience = if have == 0 { patience } else { STALL_MAX };
-            let read = timeout(patience, self.input.read(rest))
-                .await
-                .map_err(|_| InputError::Idle(patience))??;
-            match (read, have) {
-                (0, 0) => return Ok(None),
-                (0, _) => return Err(InputError::CutShort),
-                _ => have += read,
+        let begun = Instant::now();
+        let due = begun + options.stall_max;
+        let mut checked = false;
+        let [l0, l1, l2, l3, bytes @ ..] = loop {
+            // The length is judged as soon as it is there.
+            if have >= 4 && !checked {
+                checked = true;
+                check_len(&head)?;
             }
+            let Some(rest) = head.get_mut(have..).filter(|rest| !rest.is_empty()) else {
+                break head;
+            };
+            let stalled = |_| InputError::Stalled { have, len: HEAD_BYTES };
+            match timeout_at(due, self.input.read(rest)).await.map_err(stalled)?? {
+                0 => return Err(InputError::CutShort),
+                read => have += read,
+            }
+        };
+        let len = check_len(&[l0, l1, l2, l3])?;
+        let key = check_head(&bytes)?;
+        if !self.trusted && len > FIRST_FRAME_BYTES_MAX && key != ApiKey::Produce {
+            let bytes = i64::try_from(len).unwrap_or(i64::MAX);
+            return Err(InputError::Length { bytes, limit: FIRST_FRAME_BYTES_MAX });
         }
-        Ok(Some(i32::from_be_bytes(head)))
+        let slowest = Duration::from_secs(len as u64 / FRAME_BYTES_PER_SECOND_MIN);
+        Ok(Some(Head { len, key, bytes, due: due + slowest }))
     }
 
-    async fn charge(&self, len: usize) -> Option<OwnedSemaphorePermit> {
-        let budget = self.broker.options.request_memory_bytes >> 10;
-        // A frame larger than the whole budget takes all of it and so comes alone.
-        let share = u32::try_from((len >> 10).clamp(1, budget.max(1))).unwrap_or(u32::MAX);
-        let memory = Arc::clone(&self.broker.request_memory);
-        // Never closed, so always granted in the end.
-        memory.acquire_many_owned(share).await.ok()
-    }
-
-    /// Reads until `frame` has `len` bytes.
-    async fn fill(&mut self, frame: &mut BytesMut, len: usize) -> Result<(), InputError> {
+    /// The rest of the frame: all of it without its length, and its share of the memory for
+    /// requests, in which what it unfolds to is counted.
+    pub(crate) async fn rest(&mut self, head: Head) -> Result<(Bytes, Share), InputError> {
+        let Head { len, key, bytes, due } = head;
+        let mut share = Share::default();
+        let mut frame = BytesMut::new();
+        frame.extend_from_slice(&bytes);
+        let counted =
+            key == ApiKey::Produce || len.saturating_mul(UNFOLDS_BY) > UNCOUNTED_BYTES_MAX;
+        let mut pace = Pace::new();
         while frame.len() < len {
-            let missing = len - frame.len();
             // At most doubles what has arrived: a claim alone reserves 64 KiB.
-            frame.reserve(missing.min(frame.len().max(FIRST_FRAME_BYTES_MAX)));
-            let mut room = frame.limit(missing);
-            let read = timeout(STALL_MAX, self.input.read_buf(&mut room))
-                .await
-                .map_err(|_| InputError::Stalled)??;
-            if read == 0 {
-                return Err(InputError::CutShort);
+            let step = (len - frame.len()).min(frame.len().max(FIRST_FRAME_BYTES_MAX));
+            let to = frame.len() + step;
+            if !self.trusted && to > FIRST_FRAME_BYTES_MAX && frame.len() >= FIRST_FRAME_BYTES_MAX {
+                self.believe(&frame, len)?;
+            }
+            if counted {
+                self.broker.request_memory.grow(&mut share, to).await;
+            }
+            frame.reserve(step);
+            self.fill(&mut frame, to, len, due, &mut pace, counted).await?;
+        }
+        if key != ApiKey::Produce && counted {
+            let unfolded = len.saturating_mul(1 + UNFOLDS_BY);
+            self.broker.request_memory.grow(&mut share, unfolded).await;
+        }
+        Ok((frame.freeze(), share))
+    }
+
+    /// Reads until `frame` has `to` of its `len` bytes.
+    async fn fill(
+        &mut self,
+        frame: &mut BytesMut,
+        to: usize,
+        len: usize,
+        due: Instant,
+        pace: &mut Pace,
+        counted: bool,
+    ) -> Result<(), InputError> {
+        while frame.len() < to {
+            let have = frame.len();
+            let soon = due.min(Instant::now() + PACE_EVERY);
+            let mut room = (&mut *frame).limit(to - have);
+            match timeout_at(soon, self.input.read_buf(&mut room)).await {
+                Ok(read) => match read? {
+                    0 => return Err(InputError::CutShort),
+                    read => pace.moved(read),
+                },
+                Err(_) if Instant::now() >= due => return Err(InputError::Stalled { have, len }),
+                Err(_) => {}
+            }
+            if counted && pace.holds_up(&self.broker.request_memory) {
+                return Err(InputError::HoldsUp { have, len });
             }
         }
         Ok(())
     }
+
+    /// A stranger's first frame is a produce request and its beginning is here: it may go on when
+    /// it is for a topic that exists.
+    fn believe(&self, begun: &BytesMut, len: usize) -> Result<(), InputError> {
+        let name = first_topic(Bytes::copy_from_slice(begun))?;
+        if self.broker.store.topics().get(&name).is_some() {
+            return Ok(());
+        }
+        let bytes = i64::try_from(len).unwrap_or(i64::MAX);
+        Err(InputError::Length { bytes, limit: FIRST_FRAME_BYTES_MAX })
+    }
+}
+
+fn check_len(head: &[u8]) -> Result<usize, InputError> {
+    let claimed = head.first_chunk::<4>().map_or(0, |len| i32::from_be_bytes(*len));
+    usize::try_from(claimed)
+        .ok()
+        .filter(|len| (FRAME_BYTES_MIN..=REQUEST_BYTES_MAX).contains(len))
+        .ok_or(InputError::Length { bytes: claimed.into(), limit: REQUEST_BYTES_MAX })
 }
 
 /// Refuses what cannot be a request before the rest of it is awaited.

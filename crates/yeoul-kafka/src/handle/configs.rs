@@ -100,7 +100,9 @@ pub(crate) async fn describe_configs(
     context: Context,
     request: DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
-    let results = request.resources.into_iter().map(|asked| {
+    let resources =
+        super::once(request.resources, |asked| (asked.resource_type, asked.resource_name.clone()));
+    let results = resources.into_iter().map(|asked| {
         let found = describe_one(&context, &asked);
         let DescribeConfigsResource { resource_type, resource_name, configuration_keys } = asked;
         let mut answer =

@@ -15,9 +15,12 @@ use yeoul_log::batch::{self, Codec};
 
 use crate::broker::{self, Context};
 use crate::errors;
+use crate::memory::Share;
 
 /// One answer's records, whatever the client allows; a batch is at most 16 MiB.
 const RESPONSE_BYTES_MAX: usize = 32 << 20;
+/// What an answer may have at any rate, for it would be of no use otherwise.
+const RESPONSE_BYTES_LEAST: usize = 64 << 10;
 /// The longest poll, whatever the client allows.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 /// The first version whose clients know zstd.
@@ -48,8 +51,9 @@ struct Pass {
     failed: bool,
 }
 
-pub(crate) async fn fetch(context: Context, request: FetchRequest) -> FetchResponse {
-    let deadline = Instant::now() + wait(request.max_wait_ms);
+/// The answer, and its share of the memory for answers.
+pub(crate) async fn fetch(context: Context, request: FetchRequest) -> (FetchResponse, Share) {
+    let mut deadline = Instant::now() + wait(request.max_wait_ms);
     let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0);
     let terms = Terms {
         isolation: isolation(request.isolation_level),
@@ -59,20 +63,26 @@ pub(crate) async fn fetch(context: Context, request: FetchRequest) -> FetchRespo
     let targets: Arc<[Target]> = resolve(&context, &request).into();
     let notify = Arc::new(Notify::new());
     let mut watches: Vec<WatchGuard> = Vec::new();
-    let pass = loop {
-        let pass = one_pass(&context, &targets, terms).await;
+    let (pass, memory) = loop {
+        let (pass, memory) = one_pass(&context, &targets, terms).await;
         let enough = pass.bytes >= min_bytes || pass.failed || targets.is_empty();
         if enough || Instant::now() >= deadline {
-            break pass;
+            break (pass, memory);
         }
         if watches.is_empty() {
             // Watching begins before the next look, so nothing can come unseen between the two.
             watches = watch(context.store(), &targets, &notify);
             continue;
         }
-        drop(pass);
-        // Running out of time is not an error: the last pass answers with what there is.
-        let _ = timeout_at(deadline, notify.notified()).await;
+        drop((pass, memory));
+        tokio::select! {
+            // Running out of time is not an error: the last pass answers with what there is.
+            _ = timeout_at(deadline, notify.notified()) => {}
+            // Others wait for the memory of requests, and a large one of them waits here.
+            () = context.broker.request_memory.pressed(), if context.counted => {
+                deadline = Instant::now();
+            }
+        }
     };
     let mut topics: Vec<_> = request
         .topics
@@ -84,7 +94,7 @@ pub(crate) async fn fetch(context: Context, request: FetchRequest) -> FetchRespo
             topic.partitions.push(partition);
         }
     }
-    FetchResponse { topics, ..FetchResponse::default() }
+    (FetchResponse { topics, ..FetchResponse::default() }, memory)
 }
 
 fn wait(max_wait_ms: i32) -> Duration {
@@ -137,20 +147,31 @@ fn watch(store: &dyn Store, targets: &[Target], notify: &Arc<Notify>) -> Vec<Wat
         .collect()
 }
 
-/// Reads off the async threads when there is anything to read.
-async fn one_pass(context: &Context, targets: &Arc<[Target]>, terms: Terms) -> Pass {
+/// Reads off the async threads when there is anything to read, within a share of the memory for
+/// answers; when little of that is left, the answer is small.
+async fn one_pass(context: &Context, targets: &Arc<[Target]>, mut terms: Terms) -> (Pass, Share) {
     let store = context.store();
-    let ready = targets.iter().any(|target| {
+    let ready = targets.iter().filter(|target| {
         let ends = target.part.ok().and_then(|part| store.ends(part));
         ends.is_some_and(|ends| target.offset < visible(&ends, terms.isolation))
     });
-    if !ready {
-        return read_all(store, targets, terms);
-    }
+    let wanted = ready.fold(None, |sum: Option<usize>, target| {
+        Some(sum.unwrap_or(0).saturating_add(target.max_bytes))
+    });
+    let Some(wanted) = wanted else {
+        return (read_all(store, targets, terms), Share::default());
+    };
+    let memory = &context.broker.answer_memory;
+    let mut share = memory.up_to(wanted.min(terms.max_bytes), RESPONSE_BYTES_LEAST).await;
+    terms.max_bytes = terms.max_bytes.min(share.bytes().max(RESPONSE_BYTES_LEAST));
     let targets = Arc::clone(targets);
     let read = context.broker.blocking(move |store| Ok(read_all(store, &targets, terms)));
     // Only a node that stops drops its work; its client asks again elsewhere or later.
-    read.await.unwrap_or(Pass { partitions: Vec::new(), bytes: 0, failed: true })
+    let pass = read.await.unwrap_or(Pass { partitions: Vec::new(), bytes: 0, failed: true });
+    share.shrink(pass.bytes);
+    // One batch above the limits.
+    memory.grow(&mut share, pass.bytes).await;
+    (pass, share)
 }
 
 fn visible(ends: &PartEnds, isolation: Isolation) -> i64 {

@@ -69,7 +69,7 @@ pub(crate) async fn describe_groups(
     context: Context,
     request: DescribeGroupsRequest,
 ) -> DescribeGroupsResponse {
-    let groups = request.groups.into_iter().map(|name| {
+    let groups = super::once(request.groups, String::clone).into_iter().map(|name| {
         // An unknown group is dead, not an error: so do older brokers, and tools expect it.
         let Some(group) = context.broker.groups.describe(&name) else {
             let group_state = "Dead".to_owned();

@@ -67,6 +67,9 @@ async fn find(
         Isolation::Uncommitted => ends.high,
         Isolation::Committed => ends.stable,
     };
+    let by_time = !matches!(timestamp, LATEST | EARLIEST | EARLIEST_LOCAL);
+    // Never closed.
+    let _searching = if by_time { context.broker.searches.acquire().await.ok() } else { None };
     let found = match timestamp {
         LATEST => return Ok((end, -1)),
         EARLIEST | EARLIEST_LOCAL => return Ok((ends.start, -1)),

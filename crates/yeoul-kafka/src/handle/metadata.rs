@@ -16,6 +16,9 @@ use super::topics;
 use crate::broker::{Context, NODE_ID};
 use crate::errors;
 
+/// Topics that one question may create; a client asks for the others again.
+const CREATIONS_MAX: usize = 100;
+
 pub(crate) async fn metadata(context: Context, request: MetadataRequest) -> MetadataResponse {
     let asked = request.topics.filter(|asked| context.version > 0 || !asked.is_empty());
     let topics = match asked {
@@ -26,8 +29,9 @@ pub(crate) async fn metadata(context: Context, request: MetadataRequest) -> Meta
         Some(asked) => {
             let create = request.allow_auto_topic_creation && context.broker.options.auto_create;
             let mut topics = Vec::new();
-            for topic in asked {
-                topics.push(one(&context, topic, create).await);
+            let mut creations = if create { CREATIONS_MAX } else { 0 };
+            for topic in super::once(asked, |topic| (topic.name.clone(), topic.topic_id)) {
+                topics.push(one(&context, topic, &mut creations).await);
             }
             topics
         }
@@ -54,7 +58,11 @@ pub(crate) async fn describe_cluster(
     }
 }
 
-async fn one(context: &Context, asked: MetadataRequestTopic, create: bool) -> MetadataTopic {
+async fn one(
+    context: &Context,
+    asked: MetadataRequestTopic,
+    creations: &mut usize,
+) -> MetadataTopic {
     let known = context.store().topics();
     let Some(name) = asked.name else {
         return match known.by_id(TopicId(asked.topic_id)) {
@@ -73,9 +81,9 @@ async fn one(context: &Context, asked: MetadataRequestTopic, create: bool) -> Me
     }
     let error_code = match check_topic_name(&name) {
         Err(_) => ErrorCode::INVALID_TOPIC_EXCEPTION,
-        Ok(()) if !create => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        Ok(()) if *creations == 0 => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         Ok(()) if topics::collision(&known, &name).is_some() => ErrorCode::INVALID_TOPIC_EXCEPTION,
-        Ok(()) => match create_topic(context, &name).await {
+        Ok(()) => match create_topic(context, &name, creations).await {
             Ok(topic) => return found(context, &topic),
             Err(error) => {
                 tracing::warn!(topic = %name, %error, "a topic could not be created on demand");
@@ -86,7 +94,12 @@ async fn one(context: &Context, asked: MetadataRequestTopic, create: bool) -> Me
     MetadataTopic { error_code, name: Some(name), ..MetadataTopic::default() }
 }
 
-async fn create_topic(context: &Context, name: &str) -> Result<Arc<TopicInfo>, StoreError> {
+async fn create_topic(
+    context: &Context,
+    name: &str,
+    creations: &mut usize,
+) -> Result<Arc<TopicInfo>, StoreError> {
+    *creations -= 1;
     let new = NewTopic {
         name: name.to_owned(),
         partitions: context.broker.options.default_partitions,

@@ -98,7 +98,8 @@ pub(crate) async fn offset_fetch(
             ..OffsetFetchResponse::default()
         };
     }
-    let groups = request.groups.into_iter().map(|group: OffsetFetchGroup| {
+    let groups = super::once(request.groups, |group| group.group_id.clone());
+    let groups = groups.into_iter().map(|group: OffsetFetchGroup| {
         let answer = committed(&context, &topics, &group.group_id, group.topics.as_deref());
         OffsetFetchResponseGroup {
             group_id: group.group_id,
