@@ -1,27 +1,47 @@
 //! What the log must hold after each commit, kept beside it in the simplest way there is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use yeoul_base::{Append, Commit, FactKey, FactKind, PartId, Store, StoreError};
+use yeoul_base::{Append, Commit, FactKey, FactKind, Isolation, PartId, Store, StoreError};
 use yeoul_log::{BatchBuilder, Codec, Log};
 
-use crate::support::{NOW_MS, values};
+use crate::support::{NOW_MS, values, values_from};
+
+/// What lies at one offset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// `None`: a marker.
+    pub(crate) value: Option<String>,
+    /// Number of its transaction.
+    pub(crate) txn: Option<u64>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct PartModel {
     pub(crate) start: i64,
     /// Index = offset.
-    pub(crate) records: Vec<String>,
+    pub(crate) records: Vec<Entry>,
 }
 
 /// A producer's last batch in a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LastBatch {
+    pub(crate) epoch: i16,
     pub(crate) sequence: i32,
     pub(crate) value: String,
     pub(crate) base: i64,
+    pub(crate) transactional: bool,
+    /// A marker of a newer epoch came after it.
+    pub(crate) fenced: bool,
+}
+
+/// A transaction under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OpenTxn {
+    pub(crate) number: u64,
+    pub(crate) parts: BTreeSet<PartId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,23 +50,53 @@ pub(crate) struct Model {
     pub(crate) parts: BTreeMap<PartId, PartModel>,
     pub(crate) facts: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) producers: BTreeMap<(PartId, i64), LastBatch>,
+    /// By producer.
+    pub(crate) open: BTreeMap<i64, OpenTxn>,
+    pub(crate) epochs: BTreeMap<i64, i16>,
+    pub(crate) aborted: BTreeSet<u64>,
 }
 
 pub(crate) fn fact_key(key: &str) -> FactKey {
     FactKey::new(FactKind::SourcePosition, key.as_bytes().to_vec())
 }
 
-pub(crate) fn produced(part: PartId, id: i64, sequence: i32, value: &str) -> Append {
-    let mut builder = BatchBuilder::new(Codec::None);
-    builder.producer(id, 0, sequence);
-    builder.push(NOW_MS, Some(b"k"), Some(value.as_bytes()), &[]);
-    Append { part, batch: builder.finish().expect("a record") }
+impl LastBatch {
+    pub(crate) fn batch(&self, part: PartId, id: i64) -> Append {
+        let mut builder = BatchBuilder::new(Codec::None);
+        builder.producer(id, self.epoch, self.sequence);
+        if self.transactional {
+            builder.transactional();
+        }
+        builder.push(NOW_MS, Some(b"k"), Some(self.value.as_bytes()), &[]);
+        Append { part, batch: builder.finish().expect("a record") }
+    }
 }
 
 impl Model {
     pub(crate) fn append(&mut self, part: PartId, values: &[String]) {
         let part = self.parts.get_mut(&part).expect("a partition");
-        part.records.extend(values.iter().cloned());
+        let plain = |value: &String| Entry { value: Some(value.clone()), txn: None };
+        part.records.extend(values.iter().map(plain));
+    }
+
+    /// Where a partition's first undecided record is.
+    pub(crate) fn stable(&self, part: PartId) -> i64 {
+        let open: BTreeSet<_> = self.open.values().map(|open| open.number).collect();
+        let records = &self.parts[&part].records;
+        let undecided = |entry: &Entry| entry.txn.is_some_and(|txn| open.contains(&txn));
+        let first = records.iter().position(undecided).unwrap_or(records.len());
+        (first as i64).max(self.parts[&part].start)
+    }
+
+    /// What a reader sees of a partition from an offset on.
+    fn visible(&self, part: PartId, from: i64, isolation: Isolation) -> Vec<&str> {
+        let committed = isolation == Isolation::Committed;
+        let records = &self.parts[&part].records;
+        let end = if committed { self.stable(part) } else { records.len() as i64 };
+        let seen = records.get(from as usize..end as usize).unwrap_or_default().iter();
+        let kept =
+            |txn: Option<u64>| !committed || txn.is_none_or(|it| !self.aborted.contains(&it));
+        seen.filter(|entry| kept(entry.txn)).filter_map(|entry| entry.value.as_deref()).collect()
     }
 
     pub(crate) fn add_topic(&mut self, name: &str, parts: &[PartId]) {
@@ -60,6 +110,9 @@ impl Model {
         for part in self.topics.remove(name).unwrap_or_default() {
             self.parts.remove(&part);
             self.producers.retain(|(of, _), _| *of != part);
+            self.open.values_mut().for_each(|open| {
+                open.parts.remove(&part);
+            });
         }
     }
 
@@ -85,24 +138,60 @@ impl Model {
         for (id, part) in &self.parts {
             let ends = log.ends(*id).ok_or(format!("{id} is not there"))?;
             let high = part.records.len() as i64;
-            if (ends.start, ends.stable, ends.high) != (part.start, high, high) {
-                return Err(format!("{id} has {ends:?}, should be {}..{high}", part.start));
+            let stable = self.stable(*id);
+            if (ends.start, ends.stable, ends.high) != (part.start, stable, high) {
+                let start = part.start;
+                return Err(format!("{id} has {ends:?}, should be {start}..{stable}..{high}"));
             }
             let shown = values(Arc::new(log.clone()), *id).map_err(|error| error.to_string())?;
-            let expected = part.records.get(part.start as usize..).unwrap_or_default();
+            let expected = self.visible(*id, part.start, Isolation::Committed);
             if shown != expected {
                 return Err(format!("{id} holds {shown:?}, should be {expected:?}"));
+            }
+            if part.records.iter().any(|entry| entry.txn.is_some()) {
+                self.check_transactions(log, *id).map_err(|error| format!("{id}: {error}"))?;
             }
         }
         self.check_duplicates(log)
     }
 
+    /// Readers that begin in the middle, batch by batch, and what the log knows of producers.
+    fn check_transactions(&self, log: &Log, part: PartId) -> Result<(), String> {
+        let (start, high) = (self.parts[&part].start, self.parts[&part].records.len() as i64);
+        // Another place after every commit.
+        let from = start + (7 * high + 3) % (high - start + 1);
+        for isolation in [Isolation::Committed, Isolation::Uncommitted] {
+            let shown = values_from(Arc::new(log.clone()), part, from, 1, isolation);
+            let shown = shown.map_err(|error| error.to_string())?;
+            let expected = self.visible(part, from, isolation);
+            if shown != expected {
+                return Err(format!("{isolation:?} from {from}: {shown:?}, not {expected:?}"));
+            }
+        }
+        let known = log.producers(part).map_err(|error| error.to_string())?;
+        let known = known.iter().filter_map(|it| Some((it.producer_id, it.open_since?)));
+        let first = |open: &OpenTxn| {
+            let its = |entry: &Entry| entry.txn == Some(open.number);
+            Some(self.parts[&part].records.iter().position(its)? as i64)
+        };
+        let expected = self.open.iter().filter_map(|(id, open)| Some((*id, first(open)?)));
+        let (known, expected): (Vec<_>, Vec<_>) = (known.collect(), expected.collect());
+        if known == expected {
+            Ok(())
+        } else {
+            Err(format!("open are {known:?}, should be {expected:?}"))
+        }
+    }
+
     /// Every producer sends its last batch again.
     fn check_duplicates(&self, log: &Log) -> Result<(), String> {
         for ((part, id), last) in &self.producers {
-            let appends = vec![produced(*part, *id, last.sequence, &last.value)];
-            let commit = Commit { appends, ..Commit::default() };
-            let done = log.commit(commit).map_err(|error| format!("sent again: {error}"))?;
+            let commit = Commit { appends: vec![last.batch(*part, *id)], ..Commit::default() };
+            let done = match (log.commit(commit), last.fenced) {
+                (Err(StoreError::ProducerFenced { .. }), true) => continue,
+                (result, false) => result.map_err(|error| format!("sent again: {error}"))?,
+                (result, true) => return Err(format!("{part}, producer {id}, fenced: {result:?}")),
+            };
             let appended = done.appends[0];
             if !appended.duplicate || appended.base_offset != last.base {
                 return Err(format!("{part}, producer {id}: {appended:?}, should be {last:?}"));

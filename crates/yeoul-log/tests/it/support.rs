@@ -85,10 +85,21 @@ pub(crate) fn values_and_lost(
 /// All values of a partition from its start.
 pub(crate) fn values(store: Arc<dyn Store>, part: PartId) -> Result<Vec<String>, StoreError> {
     let from = store.ends(part).ok_or(StoreError::UnknownPartition(part))?.start;
-    let mut reader = PartitionReader::new(store, part, from, Isolation::Committed);
+    values_from(store, part, from, 1 << 16, Isolation::Committed)
+}
+
+/// All values from an offset on, read in pieces of about so many bytes.
+pub(crate) fn values_from(
+    store: Arc<dyn Store>,
+    part: PartId,
+    from: i64,
+    max_bytes: usize,
+    isolation: Isolation,
+) -> Result<Vec<String>, StoreError> {
+    let mut reader = PartitionReader::new(store, part, from, isolation);
     let mut out = Vec::new();
     loop {
-        let records = reader.next(1 << 16)?;
+        let records = reader.next(max_bytes)?;
         if records.is_empty() {
             return Ok(out);
         }

@@ -1,5 +1,7 @@
 //! Small workloads: at most twelve operations each, by seed, which together reach slot changes,
-//! checkpoints, rolls, retention, duplicates, and restarts.
+//! checkpoints, rolls, retention, duplicates, transactions, and restarts.
+
+mod txns;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +13,7 @@ use yeoul_base::{
 };
 use yeoul_log::{Log, LogError, LogOptions, Recovered};
 
-use crate::model::{LastBatch, Model, fact_key, produced};
+use crate::model::{LastBatch, Model, fact_key};
 use crate::support::{NOW_MS, batch, tiny};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +30,9 @@ pub(crate) enum Kind {
     CreateTopic,
     DeleteTopic,
     AddPartitions,
+    TxnAppend,
+    TxnEnd,
+    TxnGroup,
     Kill,
     Restart,
     /// Seen on the disk, not chosen.
@@ -42,7 +47,7 @@ pub(crate) enum Kind {
     KillThenPowerCut,
 }
 
-pub(crate) const KINDS: [Kind; 23] = [
+pub(crate) const KINDS: [Kind; 26] = [
     Kind::Append,
     Kind::AppendSeveral,
     Kind::Group,
@@ -55,6 +60,9 @@ pub(crate) const KINDS: [Kind; 23] = [
     Kind::CreateTopic,
     Kind::DeleteTopic,
     Kind::AddPartitions,
+    Kind::TxnAppend,
+    Kind::TxnEnd,
+    Kind::TxnGroup,
     Kind::Kill,
     Kind::Restart,
     Kind::SlotChange,
@@ -89,6 +97,7 @@ pub(crate) struct Workload {
     pub(crate) counts: Counts,
     values: u64,
     topics: u64,
+    txns: u64,
     plan: Vec<Kind>,
 }
 
@@ -123,13 +132,38 @@ const CHOICES: [Kind; 20] = [
     Kind::Restart,
 ];
 
+/// Every other seed is about transactions.
+const TXN_CHOICES: [Kind; 20] = [
+    Kind::TxnAppend,
+    Kind::TxnAppend,
+    Kind::TxnAppend,
+    Kind::TxnAppend,
+    Kind::TxnAppend,
+    Kind::TxnEnd,
+    Kind::TxnEnd,
+    Kind::TxnEnd,
+    Kind::TxnGroup,
+    Kind::TxnGroup,
+    Kind::AppendSeveral,
+    Kind::Produce,
+    Kind::Checkpoint,
+    Kind::Checkpoint,
+    Kind::Retention,
+    Kind::DeleteRecords,
+    Kind::DeleteTopic,
+    Kind::CreateTopic,
+    Kind::Kill,
+    Kind::Restart,
+];
+
 impl Workload {
     /// Twelve operations: a topic, and eleven the seed chooses.
     pub(crate) fn by_seed(seed: u64) -> Self {
         let rand = SeededRand::new(seed);
         let mut plan = vec![Kind::CreateTopic];
         while plan.len() < 12 {
-            plan.push(CHOICES[rand.below(CHOICES.len() as u64) as usize]);
+            let choices = if seed % 2 == 0 { &CHOICES } else { &TXN_CHOICES };
+            plan.push(choices[rand.below(choices.len() as u64) as usize]);
         }
         Self::new(seed, plan)
     }
@@ -145,6 +179,7 @@ impl Workload {
             counts: Counts::new(),
             values: 0,
             topics: 0,
+            txns: 0,
             plan,
         }
     }
@@ -188,6 +223,12 @@ impl Workload {
 
     /// The model goes one commit further.
     fn note(&mut self) {
+        if let Some(before) = self.history.last() {
+            for part in before.parts.keys().filter(|part| self.now.parts.contains_key(part)) {
+                let (was, is) = (before.stable(*part), self.now.stable(*part));
+                assert!(was <= is, "the model's stable offset went back from {was} to {is}");
+            }
+        }
         self.history.push(self.now.clone());
     }
 
@@ -269,6 +310,9 @@ impl Workload {
             }
             Kind::Checkpoint => self.log().checkpoint().map_err(|error| error.to_string()),
             Kind::Retention | Kind::DeleteRecords => self.move_starts(kind, part),
+            Kind::TxnAppend => self.txn_append(part),
+            Kind::TxnEnd => self.txn_end(part),
+            Kind::TxnGroup => self.txn_group(part),
             Kind::Kill => self.reopen(false),
             Kind::Restart => self.reopen(true),
             topics => self.on_topics(topics),
@@ -281,8 +325,10 @@ impl Workload {
         let value = self.value();
         let base = self.now.parts[&part].records.len() as i64;
         self.now.append(part, std::slice::from_ref(&value));
-        let appends = vec![produced(part, id, sequence, &value)];
-        self.now.producers.insert((part, id), LastBatch { sequence, value, base });
+        let (transactional, fenced) = (false, false);
+        let last = LastBatch { epoch: 0, sequence, value, base, transactional, fenced };
+        let appends = vec![last.batch(part, id)];
+        self.now.producers.insert((part, id), last);
         self.commit(Commit { appends, ..Commit::default() })
     }
 
