@@ -159,15 +159,7 @@ impl Model {
     fn check_transactions(&self, log: &Log, part: PartId) -> Result<(), String> {
         let (start, high) = (self.parts[&part].start, self.parts[&part].records.len() as i64);
         // Another place after every commit.
-        let from = start + (7 * high + 3) % (high - start + 1);
-        for isolation in [Isolation::Committed, Isolation::Uncommitted] {
-            let shown = values_from(Arc::new(log.clone()), part, from, 1, isolation);
-            let shown = shown.map_err(|error| error.to_string())?;
-            let expected = self.visible(part, from, isolation);
-            if shown != expected {
-                return Err(format!("{isolation:?} from {from}: {shown:?}, not {expected:?}"));
-            }
-        }
+        self.check_from(log, part, start + (7 * high + 3) % (high - start + 1))?;
         let known = log.producers(part).map_err(|error| error.to_string())?;
         let known = known.iter().filter_map(|it| Some((it.producer_id, it.open_since?)));
         let first = |open: &OpenTxn| {
@@ -181,6 +173,29 @@ impl Model {
         } else {
             Err(format!("open are {known:?}, should be {expected:?}"))
         }
+    }
+
+    /// Readers that begin at every offset there is.
+    pub(crate) fn check_everywhere(&self, log: &Log) -> Result<(), String> {
+        for (id, part) in &self.parts {
+            for from in part.start..=part.records.len() as i64 {
+                self.check_from(log, *id, from).map_err(|error| format!("{id}: {error}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_from(&self, log: &Log, part: PartId, from: i64) -> Result<(), String> {
+        let (committed, uncommitted) = (Isolation::Committed, Isolation::Uncommitted);
+        for (isolation, bytes) in [(committed, 1), (committed, 1 << 16), (uncommitted, 1)] {
+            let shown = values_from(Arc::new(log.clone()), part, from, bytes, isolation);
+            let shown = shown.map_err(|error| error.to_string())?;
+            let expected = self.visible(part, from, isolation);
+            if shown != expected {
+                return Err(format!("{isolation:?} from {from}: {shown:?}, not {expected:?}"));
+            }
+        }
+        Ok(())
     }
 
     /// Every producer sends its last batch again.

@@ -162,7 +162,7 @@ impl Workload {
         let rand = SeededRand::new(seed);
         let mut plan = vec![Kind::CreateTopic];
         while plan.len() < 12 {
-            let choices = if seed % 2 == 0 { &CHOICES } else { &TXN_CHOICES };
+            let choices = if seed.is_multiple_of(2) { &CHOICES } else { &TXN_CHOICES };
             plan.push(choices[rand.below(choices.len() as u64) as usize]);
         }
         Self::new(seed, plan)
@@ -194,7 +194,8 @@ impl Workload {
             let sequence = (self.history.len() - 1) as u64;
             self.steps.push(Step { begun_at, done_at: self.disk.journal_len(), sequence });
             let log = self.log();
-            self.now.check(&log).map_err(|error| format!("before any crash: {error}"))?;
+            let checked = self.now.check(&log).and_then(|()| self.now.check_everywhere(&log));
+            checked.map_err(|error| format!("before any crash: {error}"))?;
         }
         self.log = None;
         self.look_at_disk();
