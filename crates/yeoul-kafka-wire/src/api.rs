@@ -3,14 +3,27 @@
 use crate::codec::Field;
 use crate::error::WireError;
 
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
+pub mod alter_configs;
+pub mod alter_partition_reassignments;
+pub mod alter_replica_log_dirs;
 pub mod api_versions;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_groups;
+pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
+pub mod describe_log_dirs;
+pub mod describe_producers;
+pub mod describe_quorum;
+pub mod describe_topic_partitions;
+pub mod describe_transactions;
+pub mod elect_leaders;
+pub mod end_txn;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
@@ -18,14 +31,21 @@ pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod join_group;
 pub mod leave_group;
+pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_partition_reassignments;
+pub mod list_transactions;
 pub mod metadata;
 pub mod offset_commit;
+pub mod offset_delete;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
 pub mod sync_group;
+pub mod txn_offset_commit;
+pub mod update_features;
+pub mod write_txn_markers;
 
 /// A request or an answer.
 pub trait Message: Field + Default + Send + 'static {}
@@ -116,13 +136,36 @@ apis! {
     ApiVersions = 18, 0..=4, flexible 3;
     CreateTopics = 19, 0..=7, flexible 5;
     DeleteTopics = 20, 0..=6, flexible 4;
+    DeleteRecords = 21, 0..=2, flexible 2;
     InitProducerId = 22, 0..=5, flexible 2;
     OffsetForLeaderEpoch = 23, 2..=4, flexible 4;
+    // Versions from 4 on are for brokers among themselves.
+    AddPartitionsToTxn = 24, 0..=3, flexible 3;
+    AddOffsetsToTxn = 25, 0..=3, flexible 3;
+    // Version 5 belongs to `transaction.version` 2, which is not offered as a feature.
+    EndTxn = 26, 0..=4, flexible 3;
+    WriteTxnMarkers = 27, 0..=1, flexible 1;
+    TxnOffsetCommit = 28, 0..=4, flexible 3;
     DescribeConfigs = 32, 1..=4, flexible 4;
+    AlterConfigs = 33, 0..=2, flexible 2;
+    AlterReplicaLogDirs = 34, 1..=2, flexible 2;
+    DescribeLogDirs = 35, 1..=4, flexible 2;
     CreatePartitions = 37, 0..=3, flexible 2;
     DeleteGroups = 42, 0..=2, flexible 2;
+    ElectLeaders = 43, 0..=2, flexible 2;
     IncrementalAlterConfigs = 44, 0..=1, flexible 1;
+    AlterPartitionReassignments = 45, 0..=0, flexible 0;
+    ListPartitionReassignments = 46, 0..=0, flexible 0;
+    // Never became flexible.
+    OffsetDelete = 47, 0..=0, flexible 1;
+    DescribeQuorum = 55, 0..=2, flexible 0;
+    UpdateFeatures = 57, 0..=2, flexible 0;
     DescribeCluster = 60, 0..=1, flexible 0;
+    DescribeProducers = 61, 0..=0, flexible 0;
+    DescribeTransactions = 65, 0..=0, flexible 0;
+    ListTransactions = 66, 0..=2, flexible 0;
+    ListConfigResources = 74, 0..=1, flexible 0;
+    DescribeTopicPartitions = 75, 0..=0, flexible 0;
 }
 
 impl Api {

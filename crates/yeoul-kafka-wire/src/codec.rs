@@ -52,7 +52,7 @@ macro_rules! int_field {
     )*};
 }
 
-int_field!(i8, i16, i32, i64);
+int_field!(i8, i16, u16, i32, i64);
 
 impl Field for bool {
     fn walk<C: Codec>(&mut self, codec: &mut C) -> Result<(), WireError> {
@@ -66,6 +66,22 @@ impl Field for bool {
 impl Field for ErrorCode {
     fn walk<C: Codec>(&mut self, codec: &mut C) -> Result<(), WireError> {
         self.0.walk(codec)
+    }
+}
+
+/// A struct that may be absent: a byte of −1 or 1 in front says so.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Nullable<T>(pub Option<T>);
+
+impl<T: Field + Default> Field for Nullable<T> {
+    fn walk<C: Codec>(&mut self, codec: &mut C) -> Result<(), WireError> {
+        let mut present: i8 = if self.0.is_some() { 1 } else { -1 };
+        present.walk(codec)?;
+        if present < 0 {
+            self.0 = None;
+            return Ok(());
+        }
+        self.0.get_or_insert_default().walk(codec)
     }
 }
 

@@ -19,12 +19,14 @@ pub mod reader;
 pub mod writer;
 
 pub use api::{Api, Message, Request};
-pub use codec::{Codec, Field, Records};
+pub use codec::{Codec, Field, Nullable, Records};
 pub use codes::ErrorCode;
 pub use error::WireError;
 pub use frame::{RequestHeader, decode_response, encode_request, encode_response};
 pub use reader::{Budget, Reader};
 pub use writer::{Frame, Writer};
 
+#[cfg(test)]
+mod second_opinion;
 #[cfg(test)]
 mod tests;

@@ -3,14 +3,27 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use proptest::prelude::*;
 
+use crate::api::add_offsets_to_txn::AddOffsetsToTxnRequest;
+use crate::api::add_partitions_to_txn::AddPartitionsToTxnRequest;
+use crate::api::alter_configs::AlterConfigsRequest;
+use crate::api::alter_partition_reassignments::AlterPartitionReassignmentsRequest;
+use crate::api::alter_replica_log_dirs::AlterReplicaLogDirsRequest;
 use crate::api::api_versions::ApiVersionsRequest;
 use crate::api::create_partitions::CreatePartitionsRequest;
 use crate::api::create_topics::CreateTopicsRequest;
 use crate::api::delete_groups::DeleteGroupsRequest;
+use crate::api::delete_records::DeleteRecordsRequest;
 use crate::api::delete_topics::DeleteTopicsRequest;
 use crate::api::describe_cluster::DescribeClusterRequest;
 use crate::api::describe_configs::DescribeConfigsRequest;
 use crate::api::describe_groups::DescribeGroupsRequest;
+use crate::api::describe_log_dirs::DescribeLogDirsRequest;
+use crate::api::describe_producers::DescribeProducersRequest;
+use crate::api::describe_quorum::DescribeQuorumRequest;
+use crate::api::describe_topic_partitions::DescribeTopicPartitionsRequest;
+use crate::api::describe_transactions::DescribeTransactionsRequest;
+use crate::api::elect_leaders::ElectLeadersRequest;
+use crate::api::end_txn::EndTxnRequest;
 use crate::api::fetch::FetchRequest;
 use crate::api::find_coordinator::FindCoordinatorRequest;
 use crate::api::heartbeat::HeartbeatRequest;
@@ -18,14 +31,21 @@ use crate::api::incremental_alter_configs::IncrementalAlterConfigsRequest;
 use crate::api::init_producer_id::InitProducerIdRequest;
 use crate::api::join_group::JoinGroupRequest;
 use crate::api::leave_group::LeaveGroupRequest;
+use crate::api::list_config_resources::ListConfigResourcesRequest;
 use crate::api::list_groups::ListGroupsRequest;
 use crate::api::list_offsets::ListOffsetsRequest;
+use crate::api::list_partition_reassignments::ListPartitionReassignmentsRequest;
+use crate::api::list_transactions::ListTransactionsRequest;
 use crate::api::metadata::{MetadataRequest, MetadataRequestTopic};
 use crate::api::offset_commit::OffsetCommitRequest;
+use crate::api::offset_delete::OffsetDeleteRequest;
 use crate::api::offset_fetch::OffsetFetchRequest;
 use crate::api::offset_for_leader_epoch::OffsetForLeaderEpochRequest;
 use crate::api::produce::{ProducePartition, ProduceRequest, ProduceTopic, first_topic};
 use crate::api::sync_group::SyncGroupRequest;
+use crate::api::txn_offset_commit::TxnOffsetCommitRequest;
+use crate::api::update_features::UpdateFeaturesRequest;
+use crate::api::write_txn_markers::WriteTxnMarkersRequest;
 use crate::frame::{decode_body, decode_request, encode_response_as};
 use crate::fuzzing::Filler;
 use crate::{Api, Budget, Request, RequestHeader, WireError, decode_response, encode_request};
@@ -42,7 +62,8 @@ macro_rules! for_every_request {
             IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
             LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
             OffsetCommitRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest,
-            SyncGroupRequest);
+            SyncGroupRequest,
+            AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, AlterConfigsRequest, AlterPartitionReassignmentsRequest, AlterReplicaLogDirsRequest, DeleteRecordsRequest, DescribeLogDirsRequest, DescribeProducersRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest, DescribeTransactionsRequest, ElectLeadersRequest, EndTxnRequest, ListConfigResourcesRequest, ListPartitionReassignmentsRequest, ListTransactionsRequest, OffsetDeleteRequest, TxnOffsetCommitRequest, UpdateFeaturesRequest, WriteTxnMarkersRequest);
         assert_eq!(apis, Api::ALL.len(), "an API has no test");
     }};
     (@each $apis:ident, $check:ident, $args:tt; $($request:ty),*) => {
@@ -50,7 +71,7 @@ macro_rules! for_every_request {
     };
 }
 
-fn without_length(frame: &crate::Frame) -> Bytes {
+pub(crate) fn without_length(frame: &crate::Frame) -> Bytes {
     let bytes = frame.concat();
     let (len, rest) = bytes.split_first_chunk::<4>().expect("a length");
     assert_eq!(u32::from_be_bytes(*len) as usize, rest.len(), "the length counts the rest");

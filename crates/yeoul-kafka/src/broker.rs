@@ -11,6 +11,7 @@ use crate::group::Groups;
 use crate::memory::Memory;
 use crate::metrics::KafkaMetrics;
 use crate::options::KafkaOptions;
+use crate::txn::Transactions;
 
 /// The one broker's id.
 pub(crate) const NODE_ID: i32 = 1;
@@ -27,6 +28,7 @@ pub(crate) struct Broker {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) groups: Groups,
+    pub(crate) transactions: Transactions,
     pub(crate) metrics: Arc<KafkaMetrics>,
     pub(crate) request_memory: Memory,
     pub(crate) answer_memory: Memory,
@@ -53,6 +55,7 @@ impl Broker {
                 options.groups,
                 options.components.clone(),
             ),
+            transactions: Transactions::new(Arc::clone(&store), Arc::clone(&clock)),
             store,
             clock,
             metrics: Arc::new(KafkaMetrics::default()),

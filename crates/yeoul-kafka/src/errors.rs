@@ -33,6 +33,18 @@ pub(crate) fn of_store(error: &StoreError) -> ErrorCode {
     }
 }
 
+/// What a refused change of the transaction coordinator means: what passes by itself makes a
+/// client look for its coordinator again, which is this node.
+pub(crate) fn of_coordinator(error: &StoreError) -> ErrorCode {
+    match error {
+        StoreError::DiskFull(_)
+        | StoreError::Corrupt(_)
+        | StoreError::Io(_)
+        | StoreError::Closed(_) => ErrorCode::COORDINATOR_NOT_AVAILABLE,
+        other => of_store(other),
+    }
+}
+
 /// What a batch that did not pass its check means to its producer.
 pub(crate) fn of_batch(error: &BatchError) -> ErrorCode {
     match error {

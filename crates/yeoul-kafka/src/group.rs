@@ -8,6 +8,7 @@ mod components;
 mod consumer;
 mod expiry;
 mod facts;
+mod forget;
 mod offsets;
 mod state;
 #[cfg(test)]
@@ -34,7 +35,7 @@ pub use components::{ComponentGroup, ComponentGroups, ComponentOffset};
 pub(crate) use facts::{Committed, OffsetKey};
 #[cfg(fuzzing)]
 pub(crate) use facts::{fuzz_facts, sample_facts};
-pub(crate) use offsets::Claim;
+pub(crate) use offsets::{Claim, CommitRefused};
 pub(crate) use state::Caller;
 
 /// A group's name: with the rest of its keys it must fit a fact's key.

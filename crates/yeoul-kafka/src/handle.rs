@@ -2,14 +2,21 @@
 
 mod api_versions;
 mod configs;
+mod configs_replace;
 mod coordinator;
+mod delete_records;
 mod fetch;
 mod groups;
 mod list_offsets;
 mod metadata;
+mod offset_delete;
 mod offsets;
+mod one_broker;
 mod produce;
+mod topic_partitions;
 mod topics;
+mod transactions;
+mod transactions_admin;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -68,30 +75,7 @@ pub(crate) fn start(
         }
         _ => {}
     }
-    let of = Handling { context, header, body };
-    match of.header.api.key {
-        ApiKey::Produce | ApiKey::Fetch | ApiKey::ApiVersions => Err(WireError::UnknownApi(0)),
-        ApiKey::ListOffsets => of.by(list_offsets::list_offsets),
-        ApiKey::Metadata => of.listing(metadata::metadata),
-        ApiKey::DescribeCluster => of.by(metadata::describe_cluster),
-        ApiKey::OffsetForLeaderEpoch => of.by(list_offsets::offset_for_leader_epoch),
-        ApiKey::CreateTopics => of.by(topics::create_topics),
-        ApiKey::DeleteTopics => of.by(topics::delete_topics),
-        ApiKey::CreatePartitions => of.by(topics::create_partitions),
-        ApiKey::DescribeConfigs => of.listing(configs::describe_configs),
-        ApiKey::IncrementalAlterConfigs => of.by(configs::incremental_alter_configs),
-        ApiKey::InitProducerId => of.by(coordinator::init_producer_id),
-        ApiKey::FindCoordinator => of.by(coordinator::find_coordinator),
-        ApiKey::JoinGroup => of.by(groups::join_group),
-        ApiKey::SyncGroup => of.by(groups::sync_group),
-        ApiKey::Heartbeat => of.by(groups::heartbeat),
-        ApiKey::LeaveGroup => of.by(groups::leave_group),
-        ApiKey::DescribeGroups => of.listing(groups::describe_groups),
-        ApiKey::ListGroups => of.listing(groups::list_groups),
-        ApiKey::DeleteGroups => of.by(groups::delete_groups),
-        ApiKey::OffsetCommit => of.by(offsets::offset_commit),
-        ApiKey::OffsetFetch => of.listing(offsets::offset_fetch),
-    }
+    Handling { context, header, body }.start()
 }
 
 fn in_turn(
@@ -139,6 +123,55 @@ struct Handling {
 }
 
 impl Handling {
+    /// One line for every API there is: the compiler finds one that is missing.
+    fn start(self) -> Result<Started, WireError> {
+        match self.header.api.key {
+            ApiKey::Produce | ApiKey::Fetch | ApiKey::ApiVersions => Err(WireError::UnknownApi(0)),
+            ApiKey::ListOffsets => self.by(list_offsets::list_offsets),
+            ApiKey::Metadata => self.listing(metadata::metadata),
+            ApiKey::DescribeCluster => self.by(metadata::describe_cluster),
+            ApiKey::OffsetForLeaderEpoch => self.by(list_offsets::offset_for_leader_epoch),
+            ApiKey::CreateTopics => self.by(topics::create_topics),
+            ApiKey::DeleteTopics => self.by(topics::delete_topics),
+            ApiKey::CreatePartitions => self.by(topics::create_partitions),
+            ApiKey::DescribeConfigs => self.listing(configs::describe_configs),
+            ApiKey::IncrementalAlterConfigs => self.by(configs::incremental_alter_configs),
+            ApiKey::InitProducerId => self.by(transactions::init_producer_id),
+            ApiKey::FindCoordinator => self.by(coordinator::find_coordinator),
+            ApiKey::JoinGroup => self.by(groups::join_group),
+            ApiKey::SyncGroup => self.by(groups::sync_group),
+            ApiKey::Heartbeat => self.by(groups::heartbeat),
+            ApiKey::LeaveGroup => self.by(groups::leave_group),
+            ApiKey::DescribeGroups => self.listing(groups::describe_groups),
+            ApiKey::ListGroups => self.listing(groups::list_groups),
+            ApiKey::DeleteGroups => self.by(groups::delete_groups),
+            ApiKey::OffsetCommit => self.by(offsets::offset_commit),
+            ApiKey::OffsetFetch => self.listing(offsets::offset_fetch),
+            ApiKey::OffsetDelete => self.by(offset_delete::offset_delete),
+            ApiKey::AddPartitionsToTxn => self.by(transactions::add_partitions_to_txn),
+            ApiKey::AddOffsetsToTxn => self.by(transactions::add_offsets_to_txn),
+            ApiKey::TxnOffsetCommit => self.by(transactions::txn_offset_commit),
+            ApiKey::EndTxn => self.by(transactions::end_txn),
+            ApiKey::WriteTxnMarkers => self.by(transactions_admin::write_txn_markers),
+            ApiKey::ListTransactions => self.listing(transactions_admin::list_transactions),
+            ApiKey::DescribeTransactions => self.listing(transactions_admin::describe_transactions),
+            ApiKey::DescribeProducers => self.listing(transactions_admin::describe_producers),
+            ApiKey::DeleteRecords => self.by(delete_records::delete_records),
+            ApiKey::AlterConfigs => self.by(configs_replace::alter_configs),
+            ApiKey::ListConfigResources => self.listing(configs_replace::list_config_resources),
+            ApiKey::DescribeTopicPartitions => self.by(topic_partitions::describe_topic_partitions),
+            ApiKey::DescribeLogDirs => self.listing(one_broker::describe_log_dirs),
+            ApiKey::AlterReplicaLogDirs => self.by(one_broker::alter_replica_log_dirs),
+            ApiKey::ElectLeaders => self.listing(one_broker::elect_leaders),
+            ApiKey::AlterPartitionReassignments => {
+                self.by(one_broker::alter_partition_reassignments)
+            }
+            ApiKey::ListPartitionReassignments => self.by(one_broker::list_partition_reassignments),
+            ApiKey::DescribeQuorum => self.listing(one_broker::describe_quorum),
+            ApiKey::UpdateFeatures => self.by(one_broker::update_features),
+        }
+    }
+
     fn by<R, F, A>(self, handler: F) -> Result<Started, WireError>
     where
         R: Request,

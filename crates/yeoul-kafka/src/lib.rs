@@ -19,6 +19,7 @@ mod memory;
 mod metrics;
 mod options;
 mod server;
+mod txn;
 
 pub use group::{
     ComponentGroup, ComponentGroups, ComponentOffset, GroupInfo, GroupMember, GroupOffset,

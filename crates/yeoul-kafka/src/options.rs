@@ -15,6 +15,8 @@ pub struct KafkaOptions {
     /// Partitions of topics created without a number.
     pub default_partitions: u32,
     pub cluster_id: String,
+    /// What DescribeLogDirs calls the data directory.
+    pub log_dir: String,
     /// Connections beyond it are closed at once.
     pub connections_max: usize,
     /// Bytes of requests, unfolded, that may be in memory at a time over all connections; small
@@ -72,6 +74,7 @@ impl Default for KafkaOptions {
             auto_create: true,
             default_partitions: 1,
             cluster_id: "yeoul".into(),
+            log_dir: "yeoul-data".into(),
             connections_max: 10_000,
             request_memory_bytes: 256 << 20,
             answer_memory_bytes: 256 << 20,

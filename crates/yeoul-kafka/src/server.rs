@@ -144,6 +144,8 @@ impl KafkaServer {
         tasks.spawn(async move { timers.groups.run_timers().await });
         let expiry = Arc::clone(&self.broker);
         tasks.spawn(async move { expiry.groups.run_expiry().await });
+        let endings = Arc::clone(&self.broker);
+        tasks.spawn(async move { endings.transactions.run_timers().await });
         for bound in self.listeners {
             let broker = Arc::clone(&self.broker);
             tasks.spawn(accept(broker, bound, stopping.clone()));

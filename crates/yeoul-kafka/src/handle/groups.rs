@@ -15,7 +15,7 @@ use yeoul_kafka_wire::api::leave_group::{
 use yeoul_kafka_wire::api::list_groups::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
 use yeoul_kafka_wire::api::sync_group::{SyncGroupRequest, SyncGroupResponse};
 
-use crate::broker::Context;
+use crate::broker::{Broker, Context};
 use crate::group::Caller;
 
 /// The first version in which a new member must come back with the id it was given.
@@ -124,11 +124,25 @@ pub(crate) async fn delete_groups(
 ) -> DeleteGroupsResponse {
     let mut results = Vec::new();
     for group_id in request.group_names {
-        let error_code = match context.broker.groups.delete(&group_id).await {
-            Ok(()) => ErrorCode::NONE,
-            Err(code) => code,
-        };
+        let error_code = delete_group(&context, &group_id).await.err().unwrap_or_default();
         results.push(DeletedGroup { group_id, error_code });
     }
     DeleteGroupsResponse { results, ..DeleteGroupsResponse::default() }
+}
+
+/// With the offsets that open transactions hold for it.
+async fn delete_group(context: &Context, group: &str) -> Result<(), ErrorCode> {
+    let Broker { groups, transactions, .. } = &*context.broker;
+    let deleted = groups.delete(group).await;
+    if !matches!(deleted, Ok(()) | Err(ErrorCode::GROUP_ID_NOT_FOUND)) {
+        return deleted;
+    }
+    if !transactions.forget_group(group).await? {
+        return deleted;
+    }
+    // A transaction may have ended between the two and brought offsets back.
+    match groups.delete(group).await {
+        Err(ErrorCode::GROUP_ID_NOT_FOUND) => Ok(()),
+        again => again,
+    }
 }

@@ -1,6 +1,6 @@
 //! OffsetCommit and OffsetFetch. A commit is answered when it is durable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use yeoul_base::{TopicInfo, Topics};
@@ -64,7 +64,7 @@ pub(crate) async fn offset_commit(
 }
 
 /// One partition's offset as it is kept, or why it cannot be.
-fn entry(
+pub(crate) fn entry(
     topic: Option<&Arc<TopicInfo>>,
     asked: OffsetCommitPartition,
     now_ms: i64,
@@ -94,13 +94,14 @@ pub(crate) async fn offset_fetch(
     if context.version < GROUPS_FROM {
         let asked = request.topics.as_deref();
         return OffsetFetchResponse {
-            topics: committed(&context, &topics, &request.group_id, asked),
+            topics: committed(&context, &topics, &request.group_id, asked, request.require_stable),
             ..OffsetFetchResponse::default()
         };
     }
     let groups = super::once(request.groups, |group| group.group_id.clone());
     let groups = groups.into_iter().map(|group: OffsetFetchGroup| {
-        let answer = committed(&context, &topics, &group.group_id, group.topics.as_deref());
+        let (asked, stable) = (group.topics.as_deref(), request.require_stable);
+        let answer = committed(&context, &topics, &group.group_id, asked, stable);
         OffsetFetchResponseGroup {
             group_id: group.group_id,
             topics: answer,
@@ -110,33 +111,44 @@ pub(crate) async fn offset_fetch(
     OffsetFetchResponse { groups: groups.collect(), ..OffsetFetchResponse::default() }
 }
 
-/// What a group committed, for the asked partitions or for all.
+/// What a group committed, for the asked partitions or for all. `stable`: not where an open
+/// transaction is about to commit another.
 fn committed(
     context: &Context,
     topics: &Arc<Topics>,
     group: &str,
     asked: Option<&[OffsetFetchTopic]>,
+    stable: bool,
 ) -> Vec<OffsetFetchResponseTopic> {
     if let Some(offsets) = context.broker.groups.component_offsets(group) {
         return read_by_component(offsets, asked);
     }
+    // Asked for before the offsets: what ends in between is among these.
+    let pending =
+        if stable { context.broker.transactions.unstable(group) } else { BTreeSet::new() };
     let known = context.broker.groups.offsets(group);
-    let answer = |partition_index: i32, found: Option<&Committed>| match found {
-        None => OffsetFetchResponsePartition { partition_index, ..Default::default() },
-        Some(found) => OffsetFetchResponsePartition {
-            partition_index,
-            committed_offset: found.offset,
-            committed_leader_epoch: found.leader_epoch,
-            metadata: Some(found.metadata.clone()),
-            error_code: ErrorCode::NONE,
-        },
-    };
+    let answer =
+        |partition_index: i32, key: Option<OffsetKey>| match key.and_then(|key| known.get(&key)) {
+            _ if key.is_some_and(|key| pending.contains(&key)) => OffsetFetchResponsePartition {
+                partition_index,
+                error_code: ErrorCode::UNSTABLE_OFFSET_COMMIT,
+                ..OffsetFetchResponsePartition::default()
+            },
+            None => OffsetFetchResponsePartition { partition_index, ..Default::default() },
+            Some(found) => OffsetFetchResponsePartition {
+                partition_index,
+                committed_offset: found.offset,
+                committed_leader_epoch: found.leader_epoch,
+                metadata: Some(found.metadata.clone()),
+                error_code: ErrorCode::NONE,
+            },
+        };
     if let Some(asked) = asked {
         let topics = asked.iter().map(|topic| {
             let id = topics.get(&topic.name).map(|info| info.id);
             let partitions = topic.partition_indexes.iter().map(|index| {
                 let key = id.map(|topic| OffsetKey { topic, partition: *index });
-                answer(*index, key.and_then(|key| known.get(&key)))
+                answer(*index, key)
             });
             OffsetFetchResponseTopic { name: topic.name.clone(), partitions: partitions.collect() }
         });
@@ -144,9 +156,9 @@ fn committed(
     }
     let mut all: Vec<OffsetFetchResponseTopic> = Vec::new();
     // Keys are ordered by topic, so a topic's partitions follow one another.
-    for (key, value) in &known {
+    for key in known.keys() {
         let Some(info) = topics.by_id(key.topic) else { continue };
-        let partition = answer(key.partition, Some(value));
+        let partition = answer(key.partition, Some(*key));
         match all.last_mut().filter(|topic| *topic.name == *info.name) {
             Some(topic) => topic.partitions.push(partition),
             None => all.push(OffsetFetchResponseTopic {

@@ -7,18 +7,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use yeoul_base::{Append, Appended, Commit, PartId, StoreError, TopicInfo, limits};
+use yeoul_base::{Append, Appended, Commit, Guard, PartId, StoreError, TopicInfo, limits};
 use yeoul_kafka_wire::api::produce::{
-    ProduceRequest, ProduceResponse, ProduceResponsePartition, ProduceResponseTopic, RecordError,
+    ProducePartition, ProduceRequest, ProduceResponse, ProduceResponsePartition,
+    ProduceResponseTopic, RecordError,
 };
 use yeoul_kafka_wire::{ErrorCode, Frame, RequestHeader, WireError, encode_response};
 use yeoul_log::batch::{self, BatchHeader, Codec};
 
 use crate::broker::{self, Context};
 use crate::errors;
+use crate::txn::{Identity, Transactions};
 
 /// Topics of streams' state: only their stream writes them.
 const STATE_PREFIX: &str = "__state.";
+
+/// The first version whose clients know TRANSACTION_ABORTABLE.
+const ABORTABLE_FROM: i16 = 11;
+const NOT_IN_TRANSACTION: &str = "the partition is not in an open transaction of this producer";
 
 /// A refusal before the store is asked.
 struct Refused {
@@ -60,6 +66,7 @@ pub(crate) fn start(
     }));
     let topics = context.store().topics();
     let refused = check_request(&request);
+    let transaction: Option<Arc<str>> = request.transactional_id.map(Arc::from);
     for (topic_at, topic) in request.topics.into_iter().enumerate() {
         let info = topics.get(&topic.name);
         let mut places = Vec::new();
@@ -75,10 +82,10 @@ pub(crate) fn start(
             let place = (topic_at, at);
             let checked = match &refused {
                 Some(code) => Err(Refused { code: *code, why: "request refused".into() }),
-                None => check(context, info, partition.index, partition.records),
+                None => check(context, info, partition, transaction.as_ref()),
             };
             match checked {
-                Ok((part, batch)) => submit(context, &gathering, place, part, batch),
+                Ok(accepted) => submit(context, &gathering, place, accepted),
                 Err(Refused { code, why }) => {
                     tracing::debug!(peer = %context.peer.addr, %code, why, "produce refused");
                     set(&gathering, place, |answer| refuse(answer, code, why));
@@ -108,27 +115,26 @@ fn check_request(request: &ProduceRequest) -> Option<ErrorCode> {
     if !matches!(request.acks, -1..=1) {
         return Some(ErrorCode::INVALID_REQUIRED_ACKS);
     }
-    // Transactions are not offered, so nobody can have begun one.
-    request.transactional_id.is_some().then_some(ErrorCode::INVALID_TXN_STATE)
+    None
 }
 
 fn check(
     context: &Context,
     topic: Option<&Arc<TopicInfo>>,
-    index: i32,
-    records: Option<Bytes>,
-) -> Result<(PartId, Bytes), Refused> {
+    asked: ProducePartition,
+    transaction: Option<&Arc<str>>,
+) -> Result<Accepted, Refused> {
     let refuse = |code, why: &str| Refused { code, why: why.to_owned() };
     let topic = topic
         .ok_or_else(|| refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "the topic does not exist"))?;
-    let part = broker::partition(topic, index).ok_or_else(|| {
+    let part = broker::partition(topic, asked.index).ok_or_else(|| {
         refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "the topic has no such partition")
     })?;
     if topic.name.starts_with(STATE_PREFIX) {
         let why = "the topic holds a stream's state; only the stream writes it";
         return Err(refuse(ErrorCode::INVALID_TOPIC_EXCEPTION, why));
     }
-    let batch = records.ok_or_else(|| refuse(ErrorCode::INVALID_RECORD, "no records"))?;
+    let batch = asked.records.ok_or_else(|| refuse(ErrorCode::INVALID_RECORD, "no records"))?;
     let limit = topic
         .config_u64("max.message.bytes")
         .and_then(|limit| usize::try_from(limit).ok())
@@ -137,15 +143,72 @@ fn check(
     if header.is_control() {
         return Err(refuse(ErrorCode::INVALID_RECORD, "control records are the broker's"));
     }
-    if header.is_transactional() {
-        return Err(refuse(ErrorCode::INVALID_TXN_STATE, "no transaction is open"));
-    }
     if header.codec() == Codec::Zstd && context.version < 7 {
         let why = "zstd needs Produce version 7";
         return Err(refuse(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, why));
     }
     context.broker.metrics.records(u64::try_from(header.record_count).unwrap_or(0));
-    Ok((part, batch))
+    let pass = in_transaction(context, &header, part, transaction)?;
+    Ok(Accepted { part, batch, pass })
+}
+
+/// A transactional batch needs a pass; a plain one must not come between those of its producer.
+fn in_transaction(
+    context: &Context,
+    header: &BatchHeader,
+    part: PartId,
+    transaction: Option<&Arc<str>>,
+) -> Result<Option<(Pass, Guard)>, Refused> {
+    let refuse = |code, why: &str| Refused { code, why: why.to_owned() };
+    let transactions = &context.broker.transactions;
+    if !header.is_transactional() {
+        return match header.has_producer() && transactions.has_part(header.producer_id, part) {
+            true => Err(refuse(ErrorCode::INVALID_TXN_STATE, "the producer's transaction is open")),
+            false => Ok(None),
+        };
+    }
+    let id = transaction.ok_or_else(|| {
+        let why = "transactional records in a request without transactional id";
+        refuse(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, why)
+    })?;
+    let from = Identity { producer_id: header.producer_id, epoch: header.producer_epoch };
+    let pass = Pass { id: Arc::clone(id), from, part, version: context.version };
+    match pass.ask(transactions) {
+        Ok(guard) => Ok(Some((pass, guard))),
+        Err(code) => Err(refuse(code, NOT_IN_TRANSACTION)),
+    }
+}
+
+/// Why a transactional batch is let in, to be asked for again when it was not after all.
+struct Pass {
+    id: Arc<str>,
+    from: Identity,
+    part: PartId,
+    version: i16,
+}
+
+impl Pass {
+    fn ask(&self, transactions: &Transactions) -> Result<Guard, ErrorCode> {
+        let admitted = transactions.admit(&self.id, self.from, self.part);
+        admitted.map_err(|code| match code {
+            ErrorCode::INVALID_TXN_STATE if self.version >= ABORTABLE_FROM => {
+                ErrorCode::TRANSACTION_ABORTABLE
+            }
+            code => code,
+        })
+    }
+
+    /// The transaction ended between the question and the append.
+    fn code(&self, transactions: &Transactions) -> ErrorCode {
+        self.ask(transactions).err().unwrap_or(ErrorCode::INVALID_TXN_STATE)
+    }
+}
+
+/// A batch that may go to the store.
+struct Accepted {
+    part: PartId,
+    batch: Bytes,
+    pass: Option<(Pass, Guard)>,
 }
 
 fn verify_one(bytes: &Bytes, limit: usize) -> Result<BatchHeader, Refused> {
@@ -157,12 +220,14 @@ fn submit(
     context: &Context,
     gathering: &Arc<Mutex<Gathering>>,
     place: (usize, usize),
-    part: PartId,
-    batch: Bytes,
+    Accepted { part, batch, pass }: Accepted,
 ) {
     lock(gathering).outstanding += 1;
     let gathering = Arc::clone(gathering);
-    let commit = Commit { appends: vec![Append { part, batch }], ..Commit::default() };
+    let (pass, guard) = pass.unzip();
+    let guards = guard.into_iter().collect();
+    let commit = Commit { guards, appends: vec![Append { part, batch }], ..Commit::default() };
+    let pass = pass.map(|pass| (pass, Arc::clone(&context.broker)));
     context.broker.store.submit(
         commit,
         Box::new(move |result| {
@@ -172,6 +237,10 @@ fn submit(
             });
             set(&gathering, place, |answer| match appended {
                 Ok(appended) => accept(answer, &appended),
+                Err(StoreError::GuardMismatch(_)) if pass.is_some() => {
+                    let code = pass.map(|(pass, broker)| pass.code(&broker.transactions));
+                    refuse(answer, code.unwrap_or_default(), NOT_IN_TRANSACTION.to_owned());
+                }
                 Err(error) => refuse(answer, errors::of_store(&error), error.to_string()),
             });
             let mut gathered = lock(&gathering);

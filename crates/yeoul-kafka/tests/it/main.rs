@@ -2,14 +2,18 @@
 
 #![expect(clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
+mod admin;
 mod client;
 mod components;
 mod configs;
 mod groups;
 mod hostile;
 mod listeners;
+mod producer;
 mod records;
 mod topics;
+mod transaction_offsets;
+mod transactions;
 mod traps;
 
 use std::net::SocketAddr;
