@@ -3,7 +3,6 @@
 //! snapshots needs.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use yeoul_base::{Disk, PartId};
 use crate::core::Core;
 use crate::paths::{self, FileId};
 use crate::producers;
+use crate::rebuild::JobError;
 use crate::segment::LogSegment;
 use crate::snapshot::{self, Kept, PartState, Snapshot};
 use crate::splitter::is_full;
@@ -33,15 +33,16 @@ pub(crate) struct CheckpointJob {
 impl CheckpointJob {
     /// Syncs files, then folders, then writes the snapshot: it must not speak of bytes that a
     /// power cut could take.
-    pub(crate) fn run(&self) -> io::Result<Kept> {
+    pub(crate) fn run(&self) -> Result<Kept, JobError> {
         for segment in self.dirty.values() {
-            segment.sync()?;
+            let file = segment.file().map_err(JobError::Other)?;
+            file.sync_data().map_err(|error| JobError::Sync(segment.id, error))?;
         }
         for part in &self.dirty_dirs {
-            self.disk.sync_dir(&paths::part_dir(*part))?;
+            self.disk.sync_dir(&paths::part_dir(*part)).map_err(JobError::Folder)?;
         }
-        self.disk.sync_dir(Path::new(paths::PARTS_DIR))?;
-        self.snapshot.write(&*self.disk)
+        self.disk.sync_dir(Path::new(paths::PARTS_DIR)).map_err(JobError::Folder)?;
+        self.snapshot.write(&*self.disk).map_err(JobError::Other)
     }
 }
 
@@ -75,7 +76,7 @@ impl Core {
     pub(crate) fn begin_checkpoint(&mut self) -> Option<CheckpointJob> {
         self.split();
         // A snapshot must not speak of more than the commit log has.
-        if !self.settle() || !self.can_checkpoint() {
+        if !self.settle() || !self.mend_pending() || !self.can_checkpoint() {
             return None;
         }
         let incarnation = self.shared.incarnation;
@@ -102,6 +103,7 @@ impl Core {
             salt: self.salt,
             parts,
             facts: self.state.facts.clone(),
+            held: self.held_batches(),
         };
         Some(CheckpointJob {
             disk: Arc::clone(&self.disk),
@@ -120,9 +122,9 @@ impl Core {
         }
     }
 
-    pub(crate) fn finish_checkpoint(&mut self, job: CheckpointJob, result: io::Result<Kept>) {
+    pub(crate) fn finish_checkpoint(&mut self, job: CheckpointJob, result: Result<Kept, JobError>) {
         self.checkpointing = false;
-        let full = result.as_ref().err().is_some_and(is_full);
+        let full = matches!(&result, Err(JobError::Other(error)) if is_full(error));
         self.space.checkpointed(full.then(|| self.clock.monotonic()));
         match result {
             Ok(kept) => {
@@ -131,6 +133,7 @@ impl Core {
                     stats.checkpoint_sequence = kept.sequence;
                     stats.checkpoint_ms = now_ms;
                 });
+                self.checkpoint_done(&job.dirty, &kept);
                 self.kept.retain(|old| old.name != kept.name);
                 self.kept.push(kept);
                 self.release(job);
@@ -139,13 +142,15 @@ impl Core {
             Err(error) => {
                 let CheckpointJob { dirty, dirty_dirs, since, .. } = job;
                 self.since_checkpoint += since;
+                // Others may have taken their place meanwhile.
+                let there = |(id, segment): &(FileId, Arc<LogSegment>)| {
+                    let lane = self.state.lanes.get(&id.part);
+                    lane.is_some_and(|lane| lane.part.has(segment))
+                };
+                let dirty: Vec<_> = dirty.into_iter().filter(there).collect();
                 self.dirty.extend(dirty);
                 self.dirty_dirs.extend(dirty_dirs);
-                if is_full(&error) {
-                    tracing::warn!(%error, "no checkpoint: the disk is full");
-                } else {
-                    self.shared.close(format!("a checkpoint failed: {error}"));
-                }
+                self.checkpoint_failed(error);
             }
         }
     }

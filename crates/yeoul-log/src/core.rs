@@ -23,6 +23,7 @@ use crate::options::LogOptions;
 use crate::part::{News, TailBatch};
 use crate::paths::FileId;
 use crate::plan::{Answer, Plan, Planner, Request, Respond};
+use crate::rebuild::Broken;
 use crate::segment::LogSegment;
 use crate::shared::{Shared, View};
 use crate::slots::Slots;
@@ -57,6 +58,7 @@ pub(crate) struct Core {
     pub(crate) dirty_dirs: BTreeSet<PartId>,
     pub(crate) since_checkpoint: u64,
     pub(crate) checkpointing: bool,
+    pub(crate) broken: Broken,
     /// What the commit log does about its space.
     pub(crate) space: Space,
     /// Since when, and how many bytes of groups, are written and not synced: commits to relaxed

@@ -28,6 +28,7 @@ mod plan;
 mod producers;
 mod quarantine;
 pub mod reader;
+mod rebuild;
 mod recovery;
 mod retention;
 mod segment;

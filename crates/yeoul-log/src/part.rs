@@ -14,6 +14,7 @@ use yeoul_base::{Isolation, Offset, PartId, StoreError};
 use crate::batch::{self, BatchHeader};
 use crate::damage::Damage;
 use crate::locked;
+use crate::paths::FileId;
 use crate::quarantine::{self, Lost, Ranges};
 use crate::segment::LogSegment;
 use crate::snapshot::SegmentState;
@@ -48,6 +49,8 @@ struct Inner {
     /// What was acknowledged and cannot be read any more.
     lost: Ranges,
     aborted: AbortedList,
+    /// Why its files cannot be written, if they cannot.
+    read_only: Option<String>,
     /// The topic was deleted while somebody held this.
     gone: bool,
 }
@@ -82,8 +85,8 @@ impl Part {
     ) -> Self {
         let bytes = segments.iter().map(|segment| segment.len_bytes()).sum();
         let ends = PartEnds { bytes, ..ends };
-        let (tail, lost, aborted) = Default::default();
-        let inner = Inner { ends, config, segments, tail, lost, aborted, gone: false };
+        let (tail, lost, aborted, read_only) = Default::default();
+        let inner = Inner { ends, config, segments, tail, lost, aborted, read_only, gone: false };
         Self { id, inner: Mutex::new(inner) }
     }
 
@@ -185,9 +188,51 @@ impl Part {
         gone
     }
 
+    /// The offset up to which its files were synced by the last checkpoint; `None` without files.
+    pub(crate) fn synced_end(&self) -> Option<Offset> {
+        let inner = locked(&self.inner);
+        let unsynced = |segment: &&Arc<LogSegment>| segment.synced().1 < segment.end();
+        let first = inner.segments.iter().find(unsynced).or(inner.segments.last());
+        first.map(|segment| segment.synced().1)
+    }
+
+    /// Takes what is not synced out of its files, and puts `instead` in its place; returns files
+    /// that are not its own any more.
+    pub(crate) fn cut_unsynced(&self, instead: Option<Arc<LogSegment>>) -> Vec<FileId> {
+        let mut inner = locked(&self.inner);
+        let mut gone = Vec::new();
+        inner.segments.retain(|segment| {
+            let (synced_bytes, synced_end) = segment.synced();
+            if synced_end < segment.end() && synced_bytes > 0 {
+                segment.cut_unsynced();
+            }
+            let stays = segment.len_bytes() > 0 && synced_bytes > 0;
+            if !stays {
+                gone.push(segment.id);
+            }
+            stays
+        });
+        inner.segments.extend(instead);
+        gone
+    }
+
+    /// Keeps batches in memory that no file can have.
+    pub(crate) fn hold(&self, batches: &[TailBatch], why: &str) {
+        let mut inner = locked(&self.inner);
+        inner.tail = batches.to_vec().into();
+        inner.read_only = Some(why.to_owned());
+    }
+
+    pub(crate) fn read_only(&self) -> Option<String> {
+        locked(&self.inner).read_only.clone()
+    }
+
     /// Forgets batches up to `last` that are in the segments.
     pub(crate) fn trim_tail(&self, last: Offset) {
         let mut inner = locked(&self.inner);
+        if inner.read_only.is_some() {
+            return;
+        }
         while inner.tail.front().is_some_and(|batch| batch.last <= last) {
             inner.tail.pop_front();
         }
@@ -264,7 +309,7 @@ impl Part {
         locked(&self.inner).lost.holding(first).cloned()
     }
 
-    fn has(&self, segment: &Arc<LogSegment>) -> bool {
+    pub(crate) fn has(&self, segment: &Arc<LogSegment>) -> bool {
         locked(&self.inner).segments.iter().any(|own| Arc::ptr_eq(own, segment))
     }
 

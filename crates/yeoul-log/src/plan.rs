@@ -14,6 +14,7 @@ use crate::facts;
 use crate::frame::Frame;
 use crate::producers::{self, Producer, Verdict};
 use crate::quarantine::Lost;
+use crate::rebuild;
 use crate::state::State;
 use crate::topics::{self, Changed};
 
@@ -186,6 +187,7 @@ impl Planner<'_> {
                 ));
             }
         }
+        rebuild::may_append(&lane.part, header)?;
         let next = overlay.next.entry(part).or_insert(lane.next);
         let header = BatchHeader { base_offset: *next, ..*header };
         *next = header.last_offset() + 1;

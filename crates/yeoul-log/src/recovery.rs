@@ -22,6 +22,7 @@ use crate::options::LogOptions;
 use crate::part::{Part, TailBatch};
 use crate::paths::{self, FileId};
 use crate::quarantine::{self, Lost};
+use crate::rebuild::Broken;
 use crate::segment::LogSegment;
 use crate::shared::{Shared, View};
 use crate::slots::{Slot, Slots};
@@ -87,7 +88,7 @@ pub(crate) fn open(
     check_lengths(&*disk, &begin.snapshot)?;
     let promised = begin.unreadable.iter().filter_map(|name| paths::parse_snapshot_name(name));
     let promised = promised.map(|(_, sequence)| sequence).max().unwrap_or(0);
-    let wal = wal::read(&*disk, &begin.snapshot, promised)?;
+    let wal = wal::read(&*disk, (&begin.snapshot).into(), promised)?;
     wal.check_damage()?;
 
     // From here on things change.
@@ -102,7 +103,7 @@ pub(crate) fn open(
     }
     cut_lengths(&*disk, &begin.snapshot)?;
     let mut core = core(disk, clock, rand, options, &begin, &wal, recovered.incarnation)?;
-    replay(&mut core, &wal, &mut recovered)?;
+    replay(&mut core, &begin.snapshot, &wal, &mut recovered)?;
     core.shared.set_view(core.view());
     recovered.cut = wal.quarantine_cut(&*core.disk)?;
     finish(&mut core, &mut recovered)?;
@@ -179,6 +180,7 @@ fn fresh(disk: &dyn Disk, rand: &dyn Rand) -> Result<Begin, LogError> {
         salt: rand.next_u64(),
         parts: Vec::new(),
         facts: Facts::new_sync(),
+        held: Vec::new(),
     };
     let path = snapshot::path(&snapshot.name());
     let kept = snapshot.write(disk).map_err(|e| LogError::io(&path, e))?;
@@ -312,12 +314,30 @@ fn core(
         dirty_dirs: BTreeSet::new(),
         since_checkpoint: 0,
         checkpointing: false,
+        broken: Broken::default(),
         space: Space::default(),
         unsynced: None,
     })
 }
 
-fn replay(core: &mut Core, wal: &Wal, recovered: &mut Recovered) -> Result<(), LogError> {
+fn replay(
+    core: &mut Core,
+    begin: &Snapshot,
+    wal: &Wal,
+    recovered: &mut Recovered,
+) -> Result<(), LogError> {
+    // What no file took while it was read-only.
+    for (id, bytes) in &begin.held {
+        let Some(lane) = core.state.lanes.get(id) else { continue };
+        let part = Arc::clone(&lane.part);
+        let path = snapshot::path(&begin.name());
+        let header = BatchHeader::parse(bytes)
+            .map_err(|error| LogError::damaged(&path, 0, error.to_string()))?;
+        let (base, last) = (header.base_offset, header.last_offset());
+        let batch = TailBatch { base, last, bytes: Bytes::clone(bytes) };
+        core.split_batch(&part, header.max_timestamp_ms, &batch)
+            .map_err(|e| LogError::io(&FileId::appended(*id, base).log(), e))?;
+    }
     for (found, frames) in &wal.replay {
         let path = paths::slot(found.header.slot);
         let mut body = wal.body(found).map_err(|e| LogError::io(&path, e))?;
@@ -411,7 +431,18 @@ fn quarantine_bad(
 
 /// Makes slots, a snapshot of the new incarnation, and removes what nothing refers to.
 fn finish(core: &mut Core, recovered: &mut Recovered) -> Result<(), LogError> {
-    core.checkpoint();
+    const TRIES: usize = 3;
+    for _ in 0..TRIES {
+        core.checkpoint();
+        let done = core.kept.last().is_some_and(|k| k.incarnation == core.shared.incarnation);
+        if done || core.checkpoint_is_full() {
+            break;
+        }
+    }
+    let unfinished = core.kept.last().is_none_or(|k| k.incarnation != core.shared.incarnation);
+    if unfinished && !core.checkpoint_is_full() {
+        core.shared.close("no snapshot could be written".into());
+    }
     if let Some(reason) = core.shared.fatal() {
         let error = io::Error::other(reason);
         return Err(LogError::io(Path::new(paths::SNAPSHOT_DIR), error));

@@ -53,6 +53,8 @@ struct State {
     closed: bool,
     /// Damaged bytes that are passed over.
     holes: Vec<Hole>,
+    /// Bytes, and the offset after them, that the last checkpoint synced.
+    synced: (u64, Offset),
 }
 
 /// A file `parts/<partition>/<base offset>[-<generation>].log`.
@@ -77,6 +79,7 @@ impl LogSegment {
             end: id.base,
             closed: false,
             holes: Vec::new(),
+            synced: (0, id.base),
         };
         let index = Mutex::new(Index::default());
         Self { disk, id, base: id.base, created_ms, state: Mutex::new(state), index }
@@ -90,6 +93,7 @@ impl LogSegment {
             state.len_bytes = known.len_bytes;
             state.max_timestamp_ms = known.max_timestamp_ms;
             state.end = known.end;
+            state.synced = (known.len_bytes, known.end);
         }
         segment
     }
@@ -132,6 +136,28 @@ impl LogSegment {
 
     pub(crate) fn max_timestamp_ms(&self) -> i64 {
         locked(&self.state).max_timestamp_ms
+    }
+
+    pub(crate) fn synced(&self) -> (u64, Offset) {
+        locked(&self.state).synced
+    }
+
+    pub(crate) fn set_synced(&self, len_bytes: u64, end: Offset) {
+        let mut state = locked(&self.state);
+        // It may have been cut meanwhile.
+        if len_bytes <= state.len_bytes {
+            state.synced = (len_bytes, end);
+        }
+    }
+
+    /// Forgets what is not synced; what lies there on disk is no longer this segment's.
+    pub(crate) fn cut_unsynced(&self) {
+        let mut state = locked(&self.state);
+        (state.len_bytes, state.end) = state.synced;
+        state.closed = true;
+        state.file = None;
+        drop(state);
+        *locked(&self.index) = Index::default();
     }
 
     /// From now on these bytes are passed over.

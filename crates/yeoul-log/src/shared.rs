@@ -40,6 +40,8 @@ pub struct LogStats {
     pub unsplit_bytes: usize,
     /// Bytes of log segments that retention would drop but for a component that has to read them.
     pub held_bytes: u64,
+    /// Partitions whose files could not be written: they take no records until the next start.
+    pub read_only_parts: u64,
     /// Sequence and time (milliseconds since 1970) of the last checkpoint.
     pub checkpoint_sequence: u64,
     pub checkpoint_ms: i64,

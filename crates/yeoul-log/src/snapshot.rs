@@ -12,6 +12,7 @@ use yeoul_base::{Disk, FactKey, FactKind, Offset, Open, PartId};
 use crate::facts::Facts;
 use crate::paths::{self, FileId};
 use crate::producers::{Producer, Producers, Sent};
+use crate::rebuild::Synced;
 use crate::txn::Aborted;
 
 const MAGIC: [u8; 4] = *b"YLSN";
@@ -61,6 +62,8 @@ pub(crate) struct Snapshot {
     /// By id.
     pub(crate) parts: Vec<PartState>,
     pub(crate) facts: Facts,
+    /// Batches of read-only partitions that no file has.
+    pub(crate) held: Vec<(PartId, Bytes)>,
 }
 
 /// A snapshot file that is there, and what it keeps from being removed.
@@ -70,6 +73,10 @@ pub(crate) struct Kept {
     pub(crate) sequence: u64,
     pub(crate) bytes: u64,
     pub(crate) files: BTreeSet<FileId>,
+    /// How far the files were synced for it.
+    pub(crate) synced: Synced,
+    pub(crate) incarnation: u64,
+    pub(crate) chain: u32,
 }
 
 impl Snapshot {
@@ -98,6 +105,10 @@ impl Snapshot {
         out.u64(self.facts.size() as u64);
         for (key, value) in &self.facts {
             out.u64(key.kind as u64).bytes(&key.key).bytes(value);
+        }
+        out.u64(self.held.len() as u64);
+        for (part, batch) in &self.held {
+            out.u64(u64::from(part.0)).bytes(batch);
         }
         let payload = out.finish();
         let mut file = Self::head(payload.len());
@@ -159,8 +170,13 @@ impl Snapshot {
             let key = FactKey::new(kind, Bytes::copy_from_slice(input.bytes("key")?));
             facts.insert_mut(key, Bytes::copy_from_slice(input.bytes("value")?));
         }
+        let mut held = Vec::new();
+        for _ in 0..input.count("held batches", 2)? {
+            let part = PartId(input.u32("partition")?);
+            held.push((part, Bytes::copy_from_slice(input.bytes("batch")?)));
+        }
         input.end()?;
-        Ok(Self { incarnation, sequence, chain, salt, parts, facts })
+        Ok(Self { incarnation, sequence, chain, salt, parts, facts, held })
     }
 
     pub(crate) fn kept(&self, bytes: u64) -> Kept {
@@ -168,7 +184,14 @@ impl Snapshot {
             part.segments.iter().map(|segment| segment.file(part.id)).collect::<Vec<_>>()
         };
         let files = self.parts.iter().flat_map(files).collect();
-        Kept { name: self.name(), sequence: self.sequence, bytes, files }
+        let ends = |part: &PartState| {
+            let end = |known: &SegmentState| (known.file(part.id), (known.len_bytes, known.end));
+            part.segments.iter().map(end).collect::<Vec<_>>()
+        };
+        let synced = self.parts.iter().flat_map(ends).collect();
+        let (name, sequence) = (self.name(), self.sequence);
+        let (incarnation, chain) = (self.incarnation, self.chain);
+        Kept { name, sequence, bytes, files, synced, incarnation, chain }
     }
 
     /// Writes it so that it is there whole or not at all.
@@ -285,6 +308,7 @@ mod tests {
                 producers: [(4, producer)].into(),
             }],
             facts,
+            held: vec![(PartId(1), Bytes::from_static(b"batch"))],
         }
     }
 
@@ -293,7 +317,7 @@ mod tests {
         let bytes = sample().encode();
         let golden = concat!(
             "594c534e",
-            "2a00000000000000",
+            "3200000000000000",
             "02",
             "03",
             "46",
@@ -329,7 +353,9 @@ mod tests {
             "09",
             "016b",
             "0176",
-            "f260ed48",
+            "01",
+            "01056261746368",
+            "53b3e17f",
         );
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, golden);

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use yeoul_base::Disk;
+use yeoul_base::{Disk, Offset, PartId};
 
 use crate::core::Core;
 use crate::part::{Part, TailBatch};
@@ -43,6 +43,12 @@ impl Ring {
         self.unsplit_bytes
     }
 
+    /// The first batch of a partition that no file has.
+    pub(crate) fn first_unsplit(&self, id: PartId) -> Option<Offset> {
+        let left = self.unsplit.iter().flat_map(|group| group.batches.iter().skip(group.split));
+        left.filter(|(part, ..)| part.id == id).map(|(_, _, batch)| batch.base).next()
+    }
+
     fn trim(&mut self, hot_bytes: usize) {
         while self.hot_bytes > hot_bytes
             && let Some(group) = self.hot.pop_front()
@@ -64,9 +70,15 @@ impl Core {
                 let (part, timestamp, batch) = (Arc::clone(part), *max_timestamp_ms, batch.clone());
                 match self.split_batch(&part, timestamp, &batch) {
                     Ok(()) => group.split += 1,
-                    Err(error) => {
+                    Err(error) if is_full(&error) => {
+                        tracing::warn!(%error, "log segments cannot grow; batches wait in memory");
                         self.ring.unsplit.push_front(group);
-                        self.split_failed(&error);
+                        return;
+                    }
+                    // The same batch again, to another file or to none.
+                    Err(error) if self.part_failed(part.id, &error) => {}
+                    Err(_) => {
+                        self.ring.unsplit.push_front(group);
                         return;
                     }
                 }
@@ -78,14 +90,6 @@ impl Core {
         self.ring.trim(self.options.hot_bytes);
     }
 
-    fn split_failed(&self, error: &io::Error) {
-        if is_full(error) {
-            tracing::warn!(%error, "log segments cannot grow; batches wait in memory");
-        } else {
-            self.shared.close(format!("writing a log segment failed: {error}"));
-        }
-    }
-
     /// Adds one batch to its partition's newest file, or to a new one when that is full.
     pub(crate) fn split_batch(
         &mut self,
@@ -95,6 +99,9 @@ impl Core {
     ) -> io::Result<()> {
         if !self.state.lanes.contains_key(&part.id) {
             // Deleted meanwhile.
+            return Ok(());
+        }
+        if self.hold_batch(part.id, batch) {
             return Ok(());
         }
         let size = batch.bytes.len() as u64;
@@ -115,8 +122,9 @@ impl Core {
     }
 
     fn roll(&mut self, part: &Arc<Part>, base: i64) -> io::Result<Arc<LogSegment>> {
-        if self.dirty_dirs.insert(part.id) {
+        if !self.dirty_dirs.contains(&part.id) {
             self.disk.create_dir_all(&paths::part_dir(part.id))?;
+            self.dirty_dirs.insert(part.id);
         }
         let disk: Arc<dyn Disk> = Arc::clone(&self.disk);
         let id = FileId::appended(part.id, base);
@@ -126,7 +134,9 @@ impl Core {
     }
 }
 
-/// Whether an error goes away when somebody makes space.
+/// Whether an error goes away when somebody makes space, or closes files.
 pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    const NO_MORE_FILES: [i32; 2] = [23, 24];
+    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    full || error.raw_os_error().is_some_and(|number| NO_MORE_FILES.contains(&number))
 }

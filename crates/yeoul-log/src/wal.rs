@@ -7,14 +7,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use yeoul_base::{Disk, DiskFile, Open};
+use yeoul_base::{Disk, DiskFile, Open, PartId};
 
+use crate::batch::BatchHeader;
 use crate::error::LogError;
 use crate::frame::{self, FrameError};
 use crate::group::{ALIGN, GroupHeader, HEADER_BYTES};
+use crate::part::TailBatch;
 use crate::paths;
 use crate::slots::Slot;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Kept, Snapshot};
 
 /// A header where it belongs.
 #[derive(Debug, Clone)]
@@ -49,28 +51,75 @@ pub(crate) struct Wal {
     pub(crate) incarnation_max: u64,
 }
 
+/// Where in the log of commits to begin: behind a snapshot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Begin {
+    sequence: u64,
+    chain: u32,
+    incarnation: u64,
+    salt: u64,
+}
+
+impl From<&Snapshot> for Begin {
+    fn from(snapshot: &Snapshot) -> Self {
+        let Snapshot { sequence, chain, incarnation, salt, .. } = *snapshot;
+        Self { sequence, chain, incarnation, salt }
+    }
+}
+
+/// All batches of one partition behind a snapshot, as the commit log has them now.
+pub(crate) fn appends(
+    disk: &dyn Disk,
+    kept: &Kept,
+    salt: u64,
+    part: PartId,
+) -> io::Result<Vec<TailBatch>> {
+    let Kept { sequence, chain, incarnation, .. } = *kept;
+    let wal = read(disk, Begin { sequence, chain, incarnation, salt }, 0);
+    let wal = wal.map_err(io::Error::other)?;
+    let mut out = Vec::new();
+    for (found, frames) in &wal.replay {
+        let mut body = wal.body(found)?;
+        for index in 0..*frames {
+            let decoded = frame::decode(&mut body, found.header.seal(salt, index));
+            let decoded = decoded.map_err(io::Error::other)?;
+            if !decoded.bad.is_empty() {
+                return Err(io::Error::other("a batch fails its checksum in the commit log, too"));
+            }
+            for (id, bytes) in decoded.frame.appends {
+                if id == part {
+                    let header = BatchHeader::parse(&bytes).map_err(io::Error::other)?;
+                    let (base, last) = (header.base_offset, header.last_offset());
+                    out.push(TailBatch { base, last, bytes });
+                }
+            }
+        }
+    }
+    Ok(out)
+}
+
 /// `promised` is the sequence of the newest snapshot that there was, readable or not.
-pub(crate) fn read(disk: &dyn Disk, snapshot: &Snapshot, promised: u64) -> Result<Wal, LogError> {
+pub(crate) fn read(disk: &dyn Disk, begin: Begin, promised: u64) -> Result<Wal, LogError> {
     let mut wal = Wal {
         slots: Vec::new(),
         headers: BTreeMap::new(),
         replay: Vec::new(),
         bad: BTreeMap::new(),
         known: promised,
-        end_sequence: snapshot.sequence + 1,
+        end_sequence: begin.sequence + 1,
         end_at: (0, 0),
-        begin_incarnation: snapshot.incarnation,
+        begin_incarnation: begin.incarnation,
         incarnation_max: 0,
     };
     let dir = Path::new(paths::WAL_DIR);
     for entry in disk.list(dir).map_err(|e| LogError::io(dir, e))? {
         let Some(number) = paths::parse_slot(&entry.name) else { continue };
         let path = paths::slot(number);
-        wal.scan(disk, number, snapshot.salt).map_err(|e| LogError::io(&path, e))?;
+        wal.scan(disk, number, begin.salt).map_err(|e| LogError::io(&path, e))?;
     }
     let synced = wal.all().map(|found| found.header.synced_upto).max().unwrap_or(0);
     wal.known = wal.known.max(synced);
-    wal.follow(snapshot)?;
+    wal.follow(begin)?;
     Ok(wal)
 }
 
@@ -115,9 +164,9 @@ impl Wal {
     }
 
     /// Follows the chain from the snapshot as far as it is whole.
-    fn follow(&mut self, snapshot: &Snapshot) -> Result<(), LogError> {
-        let mut chain = snapshot.chain;
-        let mut incarnation = snapshot.incarnation;
+    fn follow(&mut self, begin: Begin) -> Result<(), LogError> {
+        let mut chain = begin.chain;
+        let mut incarnation = begin.incarnation;
         while let Some(found) = self.next(self.end_sequence, chain, incarnation) {
             let header = found.header;
             let path = paths::slot(header.slot);
@@ -134,7 +183,7 @@ impl Wal {
                     break;
                 }
                 let position = header.position + (HEADER_BYTES + whole - body.len()) as u64;
-                match frame::decode(&mut body, header.seal(snapshot.salt, taken)) {
+                match frame::decode(&mut body, header.seal(begin.salt, taken)) {
                     Ok(decoded) if decoded.bad.is_empty() => {}
                     // Damage, of which the frame says whose records it took.
                     Ok(decoded) if self.end_sequence <= self.known => {

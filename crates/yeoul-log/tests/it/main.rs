@@ -9,6 +9,7 @@
 )]
 
 mod basics;
+mod broken;
 mod crash;
 mod faults;
 mod model;
