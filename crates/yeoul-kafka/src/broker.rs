@@ -23,7 +23,7 @@ const SEARCHES_MAX: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Broker {
     pub(crate) options: KafkaOptions,
-    /// Bound address and what clients are told, for people.
+    /// Bound address and what clients are told, as Kafka writes them.
     pub(crate) listeners: Vec<(String, String)>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,

@@ -43,6 +43,9 @@ const GROUP_BYTES_MAX: usize = 512;
 /// Groups with members at a time.
 const GROUPS_MAX: usize = 100_000;
 
+/// Timers this late are a sign that the node did not run; less is jitter.
+const HELD_UP_LEAST: Duration = Duration::from_secs(1);
+
 /// A group as people and tools see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupInfo {
@@ -275,15 +278,35 @@ impl Groups {
         // Not more often than this, so that many near deadlines are handled together.
         const PAUSE: Duration = Duration::from_millis(5);
         loop {
+            let began = self.clock.monotonic();
             let changed = self.changed.notified();
-            match self.tick() {
-                None => changed.await,
-                Some(wait) => {
-                    // Either way the next tick looks at the clock itself.
-                    let _ = tokio::time::timeout(wait.max(PAUSE), changed).await;
+            let next = self.tick();
+            let ticked = self.clock.monotonic();
+            let wait = match next {
+                None => {
+                    changed.await;
+                    Duration::MAX
                 }
-            }
+                Some(wait) => {
+                    let wait = wait.max(PAUSE);
+                    // Either way the next tick looks at the clock itself.
+                    let _ = tokio::time::timeout(wait, changed).await;
+                    wait
+                }
+            };
+            let slept = self.clock.monotonic().saturating_sub(ticked);
+            self.forgive(ticked.saturating_sub(began) + slept.saturating_sub(wait));
         }
+    }
+
+    /// A node that was held up, by a disk that stalls say, did not hear its members either: all
+    /// deadlines move by as long, or a whole group would be taken for gone.
+    fn forgive(&self, held_up: Duration) {
+        if held_up < HELD_UP_LEAST {
+            return;
+        }
+        tracing::warn!(?held_up, "the node was held up; group members get as much more time");
+        self.lock().values_mut().for_each(|group| group.forgive(held_up));
     }
 }
 

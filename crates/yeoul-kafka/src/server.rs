@@ -48,11 +48,11 @@ impl Bound {
         Ok(Self { addr: socket.local_addr()?, socket, advertised, first })
     }
 
-    /// For people: where it listens and what clients are told.
+    /// Where it listens and what clients are told, as Kafka writes it.
     fn describe(&self) -> (String, String) {
         let (host, port) = self.advertised.host_and_port(self.addr);
         let host = if host.contains(':') { format!("[{host}]") } else { host };
-        (self.addr.to_string(), format!("{host}:{port}"))
+        (format!("PLAINTEXT://{}", self.addr), format!("PLAINTEXT://{host}:{port}"))
     }
 }
 

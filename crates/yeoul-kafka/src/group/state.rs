@@ -478,6 +478,16 @@ impl Group {
         }
     }
 
+    /// Moves every deadline.
+    pub(super) fn forgive(&mut self, held_up: Duration) {
+        self.members.values_mut().for_each(|member| member.session_ends += held_up);
+        self.pending.values_mut().for_each(|until| *until += held_up);
+        self.deadline = self.deadline.map(|deadline| deadline + held_up);
+        if let Some(gathering) = &mut self.gathering {
+            gathering.until += held_up;
+        }
+    }
+
     /// When the next tick has something to do.
     pub(super) fn next_deadline(&self) -> Option<Duration> {
         let sessions = self.members.values().map(|member| member.session_ends);

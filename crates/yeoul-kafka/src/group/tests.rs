@@ -178,6 +178,22 @@ fn a_silent_member_is_dropped_after_its_session_and_not_before() {
 }
 
 #[test]
+fn a_node_that_was_held_up_does_not_take_its_members_for_gone() {
+    let bench = Bench::new();
+    let member = bench.stable(None);
+    let held_up = Duration::from_secs(25);
+    bench.clock.advance(held_up);
+    bench.groups.forgive(held_up);
+    bench.groups.tick();
+    bench.pass(9_000);
+    assert_eq!(bench.heartbeat(&member.member_id, 1), ErrorCode::NONE);
+    // What is not worth a word changes nothing.
+    bench.groups.forgive(Duration::from_millis(999));
+    bench.pass(10_001);
+    assert_eq!(bench.heartbeat(&member.member_id, 1), ErrorCode::UNKNOWN_MEMBER_ID);
+}
+
+#[test]
 fn a_rebalance_ends_without_those_who_do_not_come() {
     let bench = Bench::new();
     let absent = bench.stable(None);

@@ -137,7 +137,7 @@ async fn the_nodes_own_settings_are_what_holds_and_cannot_be_altered() {
     assert_eq!(shown("log.retention.ms"), ("604800000".to_owned(), SOURCE_DEFAULT));
     assert_eq!(shown("group.min.session.timeout.ms"), ("6000".to_owned(), SOURCE_DEFAULT));
     let listening = shown("listeners").0;
-    assert!(listening.contains(&served.addr.to_string()), "{listening}");
+    assert!(listening.contains(&format!("PLAINTEXT://{}", served.addr)), "{listening}");
     assert!(described.configs.is_sorted_by_key(|config| config.name.clone()));
     assert!(described.configs.iter().all(|config| config.read_only));
     // What was altered for all brokers at run time: nothing.
