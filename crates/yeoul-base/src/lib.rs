@@ -8,6 +8,7 @@ pub mod clock;
 pub mod disk;
 pub mod fates;
 pub mod fields;
+pub mod files;
 pub mod ids;
 pub mod limits;
 pub mod rand;

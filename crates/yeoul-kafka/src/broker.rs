@@ -11,6 +11,7 @@ use crate::group::Groups;
 use crate::memory::Memory;
 use crate::metrics::KafkaMetrics;
 use crate::options::KafkaOptions;
+use crate::seats::Seats;
 use crate::txn::Transactions;
 
 /// The one broker's id.
@@ -30,6 +31,8 @@ pub(crate) struct Broker {
     pub(crate) groups: Groups,
     pub(crate) transactions: Transactions,
     pub(crate) metrics: Arc<KafkaMetrics>,
+    /// Places for connections, so that the log's files keep theirs.
+    pub(crate) seats: Seats,
     pub(crate) request_memory: Memory,
     pub(crate) answer_memory: Memory,
     /// Answers that list what the node holds, being made.
@@ -59,6 +62,7 @@ impl Broker {
             store,
             clock,
             metrics: Arc::new(KafkaMetrics::default()),
+            seats: Seats::of(yeoul_base::files::raise_open_files()),
             request_memory: Memory::new(options.request_memory_bytes),
             answer_memory: Memory::new(options.answer_memory_bytes),
             listings: Semaphore::new(LISTINGS_MAX),

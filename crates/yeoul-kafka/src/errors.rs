@@ -45,6 +45,16 @@ pub(crate) fn of_coordinator(error: &StoreError) -> ErrorCode {
     }
 }
 
+/// What a refused append means to a producer. A store that closed itself while it wrote does not
+/// know whether the records are on disk: the next start may find them. Clients repeat what was
+/// certainly not appended without counting the attempt, so an unknown end must not look like one.
+pub(crate) fn of_append(error: &StoreError) -> ErrorCode {
+    match error {
+        StoreError::Closed(_) => ErrorCode::REQUEST_TIMED_OUT,
+        other => of_store(other),
+    }
+}
+
 /// What a batch that did not pass its check means to its producer.
 pub(crate) fn of_batch(error: &BatchError) -> ErrorCode {
     match error {
@@ -53,5 +63,18 @@ pub(crate) fn of_batch(error: &BatchError) -> ErrorCode {
         BatchError::Codec(_) => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
         BatchError::Count { .. } | BatchError::Record { .. } => ErrorCode::INVALID_RECORD,
         _ => ErrorCode::CORRUPT_MESSAGE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_append_that_may_be_on_disk_is_not_called_refused() {
+        let closed = StoreError::Closed("a sync failed".into());
+        assert_eq!(of_append(&closed), ErrorCode::REQUEST_TIMED_OUT);
+        let full = StoreError::DiskFull("no slot".into());
+        assert_eq!(of_append(&full), ErrorCode::KAFKA_STORAGE_ERROR, "certainly not on disk");
     }
 }

@@ -18,6 +18,7 @@ mod listen;
 mod memory;
 mod metrics;
 mod options;
+mod seats;
 mod server;
 mod txn;
 

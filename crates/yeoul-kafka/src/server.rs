@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use yeoul_base::{Clock, Rand, Store};
 
@@ -170,11 +170,11 @@ async fn accept(broker: Arc<Broker>, bound: Bound, mut stopping: watch::Receiver
     let mut failing = false;
     loop {
         let accepted = tokio::select! {
-            accepted = bound.socket.accept() => accepted,
+            accepted = seated(&broker, &bound.socket) => accepted,
             Some(_) = connections.join_next() => continue,
             _ = stopping.wait_for(|stop| *stop) => break,
         };
-        let (stream, addr) = match accepted {
+        let ((stream, addr), seat) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Said once, not twenty times a second until there are files again. Peers wait in
@@ -199,11 +199,20 @@ async fn accept(broker: Arc<Broker>, bound: Bound, mut stopping: watch::Receiver
         let stopping = stopping.clone();
         connections.spawn(async move {
             connection::serve(&broker, stream, peer, stopping).await;
-            drop(open);
+            drop((open, seat));
         });
     }
     drop(bound);
     while connections.join_next().await.is_some() {}
+}
+
+/// Accepts once there is a seat: what cannot be served yet waits in the kernel's queue.
+async fn seated(
+    broker: &Broker,
+    socket: &TcpListener,
+) -> io::Result<((TcpStream, SocketAddr), Option<OwnedSemaphorePermit>)> {
+    let seat = broker.seats.take().await;
+    Ok((socket.accept().await?, seat))
 }
 
 fn peer(stream: &TcpStream, addr: SocketAddr, bound: &Bound) -> Peer {

@@ -52,7 +52,8 @@ impl Core {
         let due = self.options.checkpoint_bytes.max(last.saturating_mul(4));
         // Two snapshots are kept: what they need must fit twice into the commit log, and there
         // must be room for what comes meanwhile.
-        let due = self.since_checkpoint > due.min(self.options.wal_bytes_max / 4);
+        let due = self.since_checkpoint > due.min(self.options.wal_bytes_max / 4)
+            || self.rolled_since_checkpoint > self.options.rolled_files_max;
         (due || self.space.wants_checkpoint()) && !self.checkpoint_is_full()
     }
 
@@ -82,6 +83,7 @@ impl Core {
         let incarnation = self.shared.incarnation;
         self.checkpointing = true;
         let since = std::mem::take(&mut self.since_checkpoint);
+        self.rolled_since_checkpoint = 0;
         self.forget_producers(self.clock.now_ms());
         let mut parts: Vec<_> = self
             .state

@@ -54,6 +54,9 @@ pub(crate) struct Core {
     pub(crate) doomed: Vec<FileId>,
     /// Log segments with bytes that are not synced.
     pub(crate) dirty: BTreeMap<FileId, Arc<LogSegment>>,
+    /// Log segments begun since the last checkpoint began: those before them stay open until
+    /// they are synced.
+    pub(crate) rolled_since_checkpoint: usize,
     /// Folders with entries that are not synced.
     pub(crate) dirty_dirs: BTreeSet<PartId>,
     pub(crate) since_checkpoint: u64,

@@ -31,6 +31,8 @@ use crate::writer::Writer;
 
 /// A transaction's end is taken however small the topic's largest message may be.
 const MARKER_BYTES_MAX: usize = 128;
+/// Log segments that wait for a checkpoint may have one in so many of the open files.
+const FILES_SHARE: u64 = 8;
 
 /// The store on disk. Clones are the same log; the last one to go stops its thread.
 #[derive(Clone)]
@@ -76,9 +78,13 @@ impl Log {
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
         rand: Arc<dyn Rand>,
-        options: LogOptions,
+        mut options: LogOptions,
     ) -> Result<(Self, Recovered), LogError> {
         let inline = options.inline;
+        if !inline {
+            let share = usize::try_from(yeoul_base::files::raise_open_files() / FILES_SHARE);
+            options.rolled_files_max = options.rolled_files_max.min(share.unwrap_or(usize::MAX));
+        }
         let opened = recovery::open(disk, Arc::clone(&clock), rand, options)?;
         let shared = Arc::clone(&opened.core.shared);
         let mode = if inline {

@@ -18,6 +18,10 @@ pub struct LogOptions {
     pub group_bytes: usize,
     /// A checkpoint is due after this many bytes of commit log (or four times the last snapshot).
     pub checkpoint_bytes: u64,
+    /// A checkpoint is due after this many log segments were begun: the one before each stays
+    /// open until a checkpoint has synced it. [`crate::Log::open`] lowers it to an eighth of the
+    /// files that the process may open.
+    pub rolled_files_max: usize,
     /// Bytes all slots together may have; beyond, commits wait until a checkpoint has freed some.
     pub wal_bytes_max: u64,
     /// Commits that only append to topics with `yeoul.durability=relaxed` are synced after this
@@ -57,6 +61,7 @@ impl Default for LogOptions {
             slot_bytes: [4 << 20, 16 << 20, 64 << 20],
             group_bytes: 4 << 20,
             checkpoint_bytes: 64 << 20,
+            rolled_files_max: 512,
             wal_bytes_max: 1 << 30,
             relaxed_bytes: 4 << 20,
             relaxed_every: Duration::from_millis(50),

@@ -311,6 +311,7 @@ fn core(
         kept: vec![begin.snapshot.kept(begin.bytes)],
         doomed: Vec::new(),
         dirty: BTreeMap::new(),
+        rolled_since_checkpoint: 0,
         dirty_dirs: BTreeSet::new(),
         since_checkpoint: 0,
         checkpointing: false,

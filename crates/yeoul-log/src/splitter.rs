@@ -130,6 +130,7 @@ impl Core {
         let id = FileId::appended(part.id, base);
         let segment = Arc::new(LogSegment::new(disk, id, self.clock.now_ms()));
         part.add_segment(Arc::clone(&segment));
+        self.rolled_since_checkpoint += 1;
         Ok(segment)
     }
 }

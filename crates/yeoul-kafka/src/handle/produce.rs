@@ -241,7 +241,7 @@ fn submit(
                     let code = pass.map(|(pass, broker)| pass.code(&broker.transactions));
                     refuse(answer, code.unwrap_or_default(), NOT_IN_TRANSACTION.to_owned());
                 }
-                Err(error) => refuse(answer, errors::of_store(&error), error.to_string()),
+                Err(error) => refuse(answer, errors::of_append(&error), error.to_string()),
             });
             let mut gathered = lock(&gathering);
             gathered.outstanding -= 1;

@@ -13,6 +13,7 @@ mod broken;
 mod crash;
 mod faults;
 mod model;
+mod open_files;
 mod retention;
 mod space;
 mod support;
