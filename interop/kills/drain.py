@@ -6,18 +6,17 @@ from history import now
 from plan import TOPICS
 
 LIMIT_S = 120
-# Markers of the last transactions may lie behind the last record: an end is reached when nothing comes.
 
 
-def partitions():
-    return [(topic, partition) for topic, (count, *_) in TOPICS.items() for partition in range(count)]
+def partitions(topics):
+    return [(topic, partition) for topic, (count, *_) in topics.items() for partition in range(count)]
 
 
-def settle(kafka, limit_s):
+def settle(kafka, limit_s, topics=TOPICS):
     """Waits until every stable offset has reached its high watermark; true when it did."""
     from kafka import KafkaConsumer, TopicPartition
 
-    places = [TopicPartition(*place) for place in partitions()]
+    places = [TopicPartition(*place) for place in partitions(topics)]
     askers = [KafkaConsumer(bootstrap_servers=kafka, group_id=None, isolation_level=iso)
               for iso in ("read_committed", "read_uncommitted")]
     end, same = time.monotonic() + limit_s, False
@@ -30,7 +29,7 @@ def settle(kafka, limit_s):
     return same
 
 
-def drain_confluent(history, kafka, iso):
+def drain_confluent(history, kafka, iso, topics):
     from confluent_kafka import Consumer, KafkaError, TopicPartition
 
     name = f"drain-cf-{iso}"
@@ -39,7 +38,7 @@ def drain_confluent(history, kafka, iso):
         "isolation.level": "read_committed" if iso == "rc" else "read_uncommitted",
         "auto.offset.reset": "error", "fetch.wait.max.ms": 10, "log_level": 0,
     })
-    for topic, partition in partitions():
+    for topic, partition in partitions(topics):
         start, _ = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)
         consumer.assign([TopicPartition(topic, partition, start)])
         reached, end = None, time.monotonic() + LIMIT_S
@@ -61,14 +60,14 @@ def drain_confluent(history, kafka, iso):
     consumer.close()
 
 
-def drain_python(history, kafka, iso):
+def drain_python(history, kafka, iso, topics):
     from kafka import KafkaConsumer, TopicPartition
 
     name = f"drain-kp-{iso}"
     consumer = KafkaConsumer(
         bootstrap_servers=kafka, group_id=None, fetch_max_wait_ms=10, auto_offset_reset="none",
         isolation_level="read_committed" if iso == "rc" else "read_uncommitted")
-    for topic, partition in partitions():
+    for topic, partition in partitions(topics):
         place = TopicPartition(topic, partition)
         start = consumer.beginning_offsets([place])[place]
         ends = consumer.end_offsets([place])[place]
@@ -86,7 +85,7 @@ def drain_python(history, kafka, iso):
     consumer.close()
 
 
-def drain_all(history, kafka):
+def drain_all(history, kafka, topics=TOPICS):
     for iso in ("ru", "rc"):
-        drain_confluent(history, kafka, iso)
-        drain_python(history, kafka, iso)
+        drain_confluent(history, kafka, iso, topics)
+        drain_python(history, kafka, iso, topics)

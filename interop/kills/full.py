@@ -20,4 +20,8 @@ KILLS = int(os.environ.get("YEOUL_KILLS", "200"))
 
 parts.run({
     "storm": lambda folder: parts.storm_part(folder, cycles=KILLS, seed=SEED),
+    "proof": lambda folder: parts.proof_part(folder, scale=10),
+    "syscall-kills": lambda folder: parts.syscall_kills_part(folder, up_to=50),
+    "disk-full": parts.disk_full_part,
+    "few-files": parts.files_part,
 }, sys.argv[1:])

@@ -7,7 +7,9 @@ import time
 import traceback
 
 import broker  # noqa: F401: puts interop/lib on the path
-from storm import storm, told
+import pressure
+import syscalls
+from storm import RandomKills, storm, told
 from yeoul_node import Failed
 
 
@@ -15,8 +17,32 @@ class Skipped(Exception):
     """A tool or right is missing."""
 
 
-def storm_part(folder, cycles, **options):
-    return told(storm(folder, cycles, **options))
+def storm_part(folder, cycles, seed=1):
+    return told(storm(folder, RandomKills(cycles, seed), seed=seed))
+
+
+def proof_part(folder, scale):
+    if not syscalls.have_strace():
+        raise Skipped("strace is not installed")
+    return syscalls.proof(folder, scale)
+
+
+def syscall_kills_part(folder, up_to):
+    if not syscalls.have_strace():
+        raise Skipped("strace is not installed")
+    deaths = syscalls.SyscallDeaths(up_to)
+    result = storm(folder, deaths, syscalls.Traced(folder, syscalls.QUIET), rate=60)
+    return f"{told(result)}; {deaths.told()}"
+
+
+def disk_full_part(folder):
+    if not pressure.may_mount():
+        raise Skipped("no right to a user namespace with a small file system")
+    return pressure.disk_full(folder)
+
+
+def files_part(folder):
+    return pressure.few_files(folder)
 
 
 def run(parts, only):

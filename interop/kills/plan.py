@@ -60,3 +60,11 @@ class Pace:
         moment = time.monotonic()
         self.at = max(self.at + self.gap, moment - 0.05)
         return max(0.0, self.at - moment)
+
+    def due(self):
+        """Whether it is time again; asking too early changes nothing."""
+        moment = time.monotonic()
+        if moment < self.at:
+            return False
+        self.at = moment + self.gap
+        return True

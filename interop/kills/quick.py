@@ -15,4 +15,5 @@ import parts  # noqa: E402
 
 parts.run({
     "storm": lambda folder: parts.storm_part(folder, cycles=8),
+    "proof": lambda folder: parts.proof_part(folder, scale=1),
 }, sys.argv[1:])

@@ -227,7 +227,7 @@ async def consume_group(run, name):
                 began = now()
                 batches = await consumer.getmany(timeout_ms=200, max_records=200)
                 log_polls(run, name, gen, began, batches, "rc", "subscribe", 0)
-                if batches and pace.wait_s() == 0:
+                if batches and pace.due():
                     await commit(run, consumer, group, name, batches)
         except (KafkaError, TimeoutError) as error:
             run.note(f"{name} new life: {type(error).__name__}")

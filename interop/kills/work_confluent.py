@@ -293,7 +293,7 @@ def consume_group(run, name):
         messages = [m for m in consumer.consume(200, 0.2) if m.error() is None]
         log_polls(run, name, 1, began, messages, "rc", "subscribe", epoch)
         # What came from before a rebalance is no longer this member's to commit.
-        if messages and epoch == epochs[0] and pace.wait_s() == 0:
+        if messages and epoch == epochs[0] and pace.due():
             commit(run, consumer, group, name, messages)
     consumer.close()
 

@@ -162,7 +162,7 @@ def consume_group(run, name):
             began = now()
             batches = consumer.poll(timeout_ms=200, max_records=200)
             log_polls(run, name, gen, began, batches, "rc", "subscribe", 0)
-            if batches and pace.wait_s() == 0:
+            if batches and pace.due():
                 commit(run, consumer, group, name, batches)
         except (KafkaError, AssertionError) as error:
             run.note(f"{name} new life: {type(error).__name__}")
