@@ -33,8 +33,9 @@ pub(crate) fn of_store(error: &StoreError) -> ErrorCode {
     }
 }
 
-/// What a refused change of the transaction coordinator means: what passes by itself makes a
-/// client look for its coordinator again, which is this node.
+/// What a refused change of a coordinator (of groups, of transactions) means: what passes by
+/// itself makes a client look for its coordinator again, which is this node. Consumers take a
+/// storage error of a commit as final, though it is none.
 pub(crate) fn of_coordinator(error: &StoreError) -> ErrorCode {
     match error {
         StoreError::DiskFull(_)

@@ -25,7 +25,7 @@ pub trait ComponentGroups: Debug + Send + Sync {
 /// A stream, table or sink as a consumer group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComponentGroup {
-    /// Kind and name, such as `stream/korean_movies`.
+    /// Kind and name, such as `stream/korean_movies`; one without a slash is not found.
     pub name: String,
     /// Shown as Stable with one member; otherwise as Empty.
     pub running: bool,

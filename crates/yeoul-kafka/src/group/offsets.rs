@@ -40,7 +40,7 @@ impl CommitRefused {
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
             Self::Claim(code) => *code,
-            Self::Store(error) => errors::of_store(error),
+            Self::Store(error) => errors::of_coordinator(error),
         }
     }
 }
@@ -140,7 +140,7 @@ impl Groups {
         };
         match receive.await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(errors::of_store(&error)),
+            Ok(Err(error)) => Err(errors::of_coordinator(&error)),
             Err(_) => Err(ErrorCode::COORDINATOR_NOT_AVAILABLE),
         }
     }

@@ -2,16 +2,18 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use yeoul_base::{NewTopic, Store};
+use yeoul_base::{Commit, Done, MemStore, NewTopic, SeededRand, Store, StoreError, StoreLayer};
 use yeoul_kafka_wire::ErrorCode;
 use yeoul_kafka_wire::api::join_group::{JoinGroupProtocol, JoinGroupResponse};
 
 use super::{Bench, poll, request};
 use crate::group::consumer::subscription;
-use crate::group::{Claim, Committed, OffsetKey};
+use crate::group::{Claim, Committed, Groups, OffsetKey};
+use crate::options::GroupOptions;
 
 const DAY: u64 = 24 * 3600 * 1000;
 
@@ -180,6 +182,39 @@ fn offsets_of_a_topic_that_is_gone_are_swept() {
     bench.store.delete_topic("t").expect("it is there");
     assert_eq!(expire(&bench), 1);
     assert!(bench.groups.offsets("g").is_empty());
+}
+
+/// A store whose disk is full.
+#[derive(Debug)]
+struct Full(Arc<MemStore>);
+
+impl StoreLayer for Full {
+    fn beneath(&self) -> &dyn Store {
+        &*self.0
+    }
+
+    fn on_submit(&self, _: Commit, done: Done) {
+        done(Err(StoreError::DiskFull("the last slot is kept".into())));
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_that_consumers_retry() {
+    let bench = Bench::new();
+    let offsets = key(&bench, "t");
+    assert_eq!(commit(&bench, &simple(), "t", 5), ErrorCode::NONE);
+    let full: Arc<dyn Store> = Arc::new(Full(Arc::clone(&bench.store)));
+    let rand = Arc::new(SeededRand::new(9));
+    let options = GroupOptions::default();
+    let groups = Arc::new(Groups::new(full, bench.clock.clone(), rand, options, None));
+    let store = Arc::clone(&bench.store);
+    let bench = Bench { groups, clock: bench.clock, store };
+    assert_eq!(commit(&bench, &simple(), "t", 6), ErrorCode::COORDINATOR_NOT_AVAILABLE);
+    assert_eq!(bench.groups.offsets("g")[&offsets].offset, 5);
+    let refused = now(bench.groups.delete("g"));
+    assert_eq!(refused, Err(ErrorCode::COORDINATOR_NOT_AVAILABLE));
+    bench.clock.advance(Duration::from_millis(8 * DAY));
+    assert!(now(bench.groups.expire()).is_err(), "tried again the next time");
 }
 
 #[test]
