@@ -311,6 +311,28 @@ fn a_static_member_keeps_its_place_until_its_session_ends() {
 }
 
 #[test]
+fn a_static_leader_that_is_away_keeps_its_place_but_does_not_lead() {
+    let bench = Bench::new();
+    let long = |member_id: &str, instance: Option<&str>| JoinGroupRequest {
+        session_timeout_ms: 600_000,
+        ..request(member_id, instance)
+    };
+    let mut joining = pin!(bench.join(long("", Some("static"))));
+    assert!(poll(joining.as_mut()).is_none());
+    bench.pass(60);
+    let away = poll(joining.as_mut()).expect("alone, so complete");
+    bench.assign(&away);
+    let mut joining = pin!(bench.join(long("", None)));
+    assert!(poll(joining.as_mut()).is_none());
+    bench.pass(30_000);
+    let joined = poll(joining.as_mut()).expect("the rebalance timeout has passed");
+    assert_eq!((joined.generation_id, &joined.leader), (2, &joined.member_id));
+    let members: Vec<_> = joined.members.iter().map(|m| m.member_id.as_str()).collect();
+    assert_eq!(members.len(), 2);
+    assert!(members.contains(&away.member_id.as_str()), "its partitions wait for it");
+}
+
+#[test]
 fn who_never_asks_for_its_assignment_is_dropped_after_the_rebalance_timeout() {
     let bench = Bench::new();
     let leader = bench.stable(None);
