@@ -4,7 +4,7 @@ Every client writes with every codec it has, and every client reads what every o
 (one name twice), null and empty values. Topics are made, described and deleted; an idempotent producer's
 records arrive once and in order, also across a kill -9 of the node; a group goes on where it stopped,
 after its client and after the node went; two members share the partitions; a thousand hostile peers do
-not disturb a producer.
+not disturb a producer. Transactions: see transactions.py.
 
 A client that is not installed is `skipped`. YEOUL_CLIENTS: where `install.sh` put them.
 """
@@ -30,6 +30,9 @@ import traceback  # noqa: E402
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from yeoul_node import Failed, Node, check, wait_for  # noqa: E402
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import transactions  # noqa: E402
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 IDEMPOTENT_RECORDS = 20_000
@@ -495,6 +498,22 @@ def garbage_beside_a_producer(node):
     return f"{len(held)} peers, {sent} records beside them, slowest {slowest * 1000:.0f} ms, +{grown:.0f} MB"
 
 
+def transactions_of(check_of, *modules):
+    """A check of transactions.py, skipped where its clients are not installed."""
+
+    def run(node):
+        for module in ("confluent_kafka", *modules):
+            need(module)
+        if check_of is transactions.transactions_kafkajs:
+            return check_of(node, run_node)
+        if check_of is transactions.transactions_over_a_kill:
+            fixed_port(node)
+        return check_of(node)
+
+    run.__name__ = check_of.__name__
+    return run
+
+
 CHECKS = [
     kcat_writes,
     everybody_reads_everybody,
@@ -503,9 +522,16 @@ CHECKS = [
     aiokafka_group,
     kafkajs_group,
     members_share,
+    transactions_of(transactions.transactions_confluent),
+    transactions_of(transactions.a_zombie_is_fenced),
+    transactions_of(transactions.a_forgotten_transaction_is_aborted),
+    transactions_of(transactions.transactions_aiokafka, "aiokafka"),
+    transactions_of(transactions.transactions_kafka_python, "kafka"),
+    transactions_of(transactions.transactions_kafkajs),
     garbage_beside_a_producer,
     a_group_goes_on,
     a_producer_survives_the_node,
+    transactions_of(transactions.transactions_over_a_kill),
 ]
 
 
