@@ -34,7 +34,7 @@ const ANSWER_BYTES_PER_SECOND_MIN: u64 = 64 << 10;
 /// A request on its way to its answer.
 struct Queued {
     answer: Pending,
-    /// Its share of the memory for requests.
+    /// Its share of the memory for requests, which stands for its answer too.
     memory: Share,
     /// Held by a request that is taken up alone, until its answer is written; `None` for what is
     /// under way already and must be done even when nobody is left to hear of it.
@@ -141,11 +141,10 @@ async fn write_answers(
                 _ = gone.wait_for(|gone| *gone) => continue,
             }
         };
-        drop(memory);
         match answer {
             Ok(Some(reply)) if broken.is_none() => {
                 broker.metrics.answered(reply.frame.len_bytes());
-                if let Err(error) = write_reply(broker, &mut write, reply).await {
+                if let Err(error) = write_reply(broker, &mut write, reply, &memory).await {
                     // What was read before must still reach the store, so the queue is emptied.
                     broken = Some(error);
                     queued.close();
@@ -167,10 +166,15 @@ async fn write_reply(
     broker: &Broker,
     write: &mut OwnedWriteHalf,
     Reply { frame, memory }: Reply,
+    of_request: &Share,
 ) -> io::Result<()> {
     let slowest = Duration::from_secs(frame.len_bytes() as u64 / ANSWER_BYTES_PER_SECOND_MIN);
     let due = Instant::now() + broker.options.stall_max + slowest;
-    let budget = (!memory.is_empty()).then_some(&broker.answer_memory);
+    let budget = match (memory.is_empty(), of_request.is_empty()) {
+        (false, _) => Some(&broker.answer_memory),
+        (true, false) => Some(&broker.request_memory),
+        (true, true) => None,
+    };
     let mut pace = Pace::new();
     let mut pieces = Pieces { chunks: frame.chunks.into() };
     while pieces.has_remaining() {

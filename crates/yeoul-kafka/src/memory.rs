@@ -19,7 +19,7 @@ use tokio::time::Instant;
 /// What a share is counted in.
 const UNIT_BYTES: usize = 1 << 10;
 /// While others wait, a share is kept by whoever moves at least so many bytes per second …
-const PACE_BYTES_PER_SECOND: u64 = 1 << 20;
+const PACE_BYTES_PER_SECOND: u64 = 128 << 10;
 /// … seen over this long.
 pub(crate) const PACE_EVERY: Duration = Duration::from_secs(1);
 

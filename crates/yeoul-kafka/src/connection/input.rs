@@ -148,6 +148,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             }
             if counted {
                 self.broker.request_memory.grow(&mut share, to).await;
+                // The wait was ours.
+                pace = Pace::new();
             }
             frame.reserve(step);
             self.fill(&mut frame, to, len, due, &mut pace, counted).await?;

@@ -16,6 +16,8 @@ use super::topics;
 use crate::broker::{Context, NODE_ID};
 use crate::errors;
 
+/// The first version that asks by id.
+const ID_FROM: i16 = 10;
 /// Topics that one question may create; a client asks for the others again.
 const CREATIONS_MAX: usize = 100;
 
@@ -65,6 +67,10 @@ async fn one(
 ) -> MetadataTopic {
     let known = context.store().topics();
     let Some(name) = asked.name else {
+        if context.version < ID_FROM {
+            let error_code = ErrorCode::INVALID_TOPIC_EXCEPTION;
+            return MetadataTopic { error_code, name: Some(String::new()), ..Default::default() };
+        }
         return match known.by_id(TopicId(asked.topic_id)) {
             Some(topic) => found(context, topic),
             None => MetadataTopic {

@@ -1,5 +1,12 @@
-//! Peers that do not speak the protocol, or too much of it.
+//! Peers that do not speak the protocol, or too much of it, or too slowly.
 
+mod bytes;
+mod cases;
+mod child;
+mod limits;
+mod load;
+
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -7,11 +14,15 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use yeoul_kafka::KafkaOptions;
 
+use yeoul_kafka_wire::api::api_versions::ApiVersionsRequest;
+
 use crate::Served;
 use crate::client::{Client, batch};
+use cases::{Case, Expect};
+use child::{Child, MEMORY_BYTES};
 
 /// Sends bytes; whether the server ended the connection without an answer.
-async fn is_dropped(addr: std::net::SocketAddr, bytes: &[u8]) -> bool {
+async fn is_dropped(addr: SocketAddr, bytes: &[u8]) -> bool {
     let mut stream = TcpStream::connect(addr).await.expect("connects");
     // The server may be gone before all is sent.
     let _ = stream.write_all(bytes).await;
@@ -57,6 +68,69 @@ fn corpus() -> Vec<Vec<u8>> {
         }
     }
     corpus
+}
+
+/// What a child may take at most beside its two budgets: the program, the log's ring, the one
+/// frame that may go on without a share, and a batch being unpacked by each of four searches,
+/// whose buffer doubles while it grows.
+const BESIDE_BYTES: u64 = (64 + 8 + 32 + 4 * 96) << 20;
+
+#[tokio::test]
+async fn every_case_of_the_corpus_gets_its_answer_and_costs_nobody_else() {
+    let child = Child::start(1024).await;
+    let mut good = Client::connect(child.addr).await;
+    assert!(good.create("t", 1).await.is_ok());
+    assert!(good.create("there", 1).await.is_ok());
+    let corpus = cases::corpus();
+    assert!(corpus.len() >= 200, "only {} cases", corpus.len());
+    let mut wrong = Vec::new();
+    let mut served = 0i64;
+    for case in &corpus {
+        if let Err(why) = try_case(child.addr, case).await {
+            wrong.push(format!("{}: {why}", case.name));
+        }
+        let answer = good.produce("t", batch(&["good"])).await;
+        assert!(answer.error_code.is_ok(), "after {}: {answer:?}", case.name);
+        assert!(answer.base_offset >= served, "after {}", case.name);
+        served = answer.base_offset + 1;
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), corpus.len(), wrong.join("\n"));
+    let peak = child.memory("VmHWM");
+    let cap = BESIDE_BYTES + 2 * MEMORY_BYTES as u64;
+    println!("{} cases, peak {} MiB", corpus.len(), peak >> 20);
+    assert!(peak < cap, "{} MiB at the highest, allowed are {}", peak >> 20, cap >> 20);
+}
+
+async fn try_case(addr: SocketAddr, case: &Case) -> Result<(), String> {
+    let mut client = Client::connect(addr).await;
+    if case.trusted {
+        client.call(3, ApiVersionsRequest::default()).await;
+    }
+    // The server may be gone before all is sent.
+    let _ = client.stream.write_all(&case.bytes).await;
+    match &case.expect {
+        Expect::Closed => {
+            // A peer that says no more: what it began is cut short at the latest now.
+            let _ = client.stream.shutdown().await;
+            let mut answer = Vec::new();
+            let end = timeout(Duration::from_secs(10), client.stream.read_to_end(&mut answer));
+            match end.await {
+                Err(_) => Err("neither answered nor closed".into()),
+                Ok(_) if !answer.is_empty() => Err(format!("answered {} bytes", answer.len())),
+                // An end or a reset.
+                Ok(_) => Ok(()),
+            }
+        }
+        Expect::Any => {
+            client.frame().await;
+            Ok(())
+        }
+        Expect::Codes(code, codes) => {
+            let answer = client.frame().await.ok_or("closed without an answer")?;
+            let code = code(answer);
+            if codes.contains(&code.0) { Ok(()) } else { Err(format!("{code:?}, not {codes:?}")) }
+        }
+    }
 }
 
 #[tokio::test]
