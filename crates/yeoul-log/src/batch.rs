@@ -10,6 +10,7 @@ mod build;
 mod codec;
 mod control;
 mod records;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ pub use codec::Codec;
 pub(crate) use control::commits;
 pub use control::marker;
 pub use records::{Header, Record, Records, decode, records};
+pub(crate) use rewrite::rewrite;
 
 /// Bytes of a batch before its records.
 pub const HEADER_BYTES: usize = 61;
@@ -255,6 +257,15 @@ pub(crate) fn stamp(batch: &mut [u8], header: &BatchHeader, now_ms: i64) {
     put(batch, 35, now_ms.to_be_bytes());
     let crc = crc32c::crc32c(batch.get(CRC_FROM..).unwrap_or_default());
     put(batch, 17, crc.to_be_bytes());
+}
+
+/// The last offset of the last batch; `None` when there is none.
+pub(crate) fn last_offset(pieces: &[Bytes]) -> Result<Option<Offset>, BatchError> {
+    let mut last = None;
+    for batch in pieces.iter().cloned().flat_map(split) {
+        last = Some(BatchHeader::parse(&batch?)?.last_offset());
+    }
+    Ok(last)
 }
 
 /// Takes concatenated batches apart; ends after the first error.

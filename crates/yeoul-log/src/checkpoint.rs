@@ -28,21 +28,42 @@ pub(crate) struct CheckpointJob {
     dirty_dirs: Vec<PartId>,
     /// Bytes of commit log since the checkpoint before.
     since: u64,
+    /// Closed log segments that have no checksum file yet, by their place in the snapshot.
+    closing: Vec<(usize, usize, Arc<LogSegment>)>,
+    /// Of files it is the first not to name.
+    replaced_bytes: u64,
 }
 
 impl CheckpointJob {
     /// Syncs files, then folders, then writes the snapshot: it must not speak of bytes that a
     /// power cut could take.
-    pub(crate) fn run(&self) -> Result<Kept, JobError> {
+    pub(crate) fn run(&mut self) -> Result<Kept, JobError> {
         for segment in self.dirty.values() {
             let file = segment.file().map_err(JobError::Other)?;
             file.sync_data().map_err(|error| JobError::Sync(segment.id, error))?;
         }
+        self.sum_up();
         for part in &self.dirty_dirs {
             self.disk.sync_dir(&paths::part_dir(*part)).map_err(JobError::Folder)?;
         }
         self.disk.sync_dir(Path::new(paths::PARTS_DIR)).map_err(JobError::Folder)?;
         self.snapshot.write(&*self.disk).map_err(JobError::Other)
+    }
+
+    /// Writes the checksum files of what was closed. What cannot be summed up now (it was
+    /// damaged already, or the disk is full) is tried again with the next checkpoint: until then
+    /// only its batches' own checksums speak for it.
+    fn sum_up(&mut self) {
+        for (part, index, segment) in &self.closing {
+            if let Err(error) = segment.sum_up() {
+                tracing::warn!(%error, "no checksum file");
+                continue;
+            }
+            let part = self.snapshot.parts.get_mut(*part);
+            if let Some(known) = part.and_then(|part| part.segments.get_mut(*index)) {
+                known.sum = segment.sum();
+            }
+        }
     }
 }
 
@@ -50,16 +71,18 @@ impl Core {
     pub(crate) fn checkpoint_due(&self) -> bool {
         let last = self.kept.last().map_or(0, |kept| kept.bytes);
         let due = self.options.checkpoint_bytes.max(last.saturating_mul(4));
+        // Files that compaction replaced stay until a snapshot names what took their place.
+        let replaced = self.replaced_bytes > due;
         // Two snapshots are kept: what they need must fit twice into the commit log, and there
         // must be room for what comes meanwhile.
         let due = self.since_checkpoint > due.min(self.options.wal_bytes_max / 4)
             || self.rolled_since_checkpoint > self.options.rolled_files_max;
-        (due || self.space.wants_checkpoint()) && !self.checkpoint_is_full()
+        (due || replaced || self.space.wants_checkpoint()) && !self.checkpoint_is_full()
     }
 
     /// The whole of it at once.
     pub(crate) fn checkpoint(&mut self) {
-        if let Some(job) = self.begin_checkpoint() {
+        if let Some(mut job) = self.begin_checkpoint() {
             let result = job.run();
             self.finish_checkpoint(job, result);
         }
@@ -68,7 +91,8 @@ impl Core {
     /// Whether a checkpoint would make anything new.
     pub(crate) fn can_checkpoint(&self) -> bool {
         let name = paths::snapshot_name(self.shared.incarnation, self.state.sequence);
-        let done = self.kept.last().is_some_and(|kept| kept.name == name);
+        let done =
+            self.replaced_bytes == 0 && self.kept.last().is_some_and(|kept| kept.name == name);
         let can = !self.checkpointing && !done && self.ring.unsplit_bytes() == 0;
         can && self.shared.fatal().is_none()
     }
@@ -84,6 +108,7 @@ impl Core {
         self.checkpointing = true;
         let since = std::mem::take(&mut self.since_checkpoint);
         self.rolled_since_checkpoint = 0;
+        let replaced_bytes = std::mem::take(&mut self.replaced_bytes);
         self.forget_producers(self.clock.now_ms());
         let mut parts: Vec<_> = self
             .state
@@ -93,11 +118,13 @@ impl Core {
                 id: lane.part.id,
                 start: lane.start,
                 high: lane.next,
+                compacted: lane.compaction.upto,
                 segments: lane.part.segment_states(),
                 producers: lane.producers.clone(),
             })
             .collect();
         parts.sort_by_key(|part| part.id);
+        let closing = self.closing(&parts);
         let snapshot = Snapshot {
             incarnation,
             sequence: self.synced,
@@ -113,7 +140,29 @@ impl Core {
             dirty: std::mem::take(&mut self.dirty),
             dirty_dirs: std::mem::take(&mut self.dirty_dirs).into_iter().collect(),
             since,
+            closing,
+            replaced_bytes,
         })
+    }
+
+    fn closing(&mut self, parts: &[PartState]) -> Vec<(usize, usize, Arc<LogSegment>)> {
+        let mut closing = Vec::new();
+        for (place, part) in parts.iter().enumerate() {
+            let Some(lane) = self.state.lanes.get(&part.id) else { continue };
+            let segments = lane.part.segments();
+            let newest = segments.len().saturating_sub(1);
+            for (index, segment) in segments.into_iter().enumerate() {
+                let closed = index < newest || segment.is_closed();
+                let known = part.segments.iter().position(|known| known.base == segment.base);
+                if let (true, None, Some(known)) = (closed, segment.sum(), known)
+                    && !segment.has_gaps()
+                {
+                    self.dirty_dirs.insert(part.id);
+                    closing.push((place, known, segment));
+                }
+            }
+        }
+        closing
     }
 
     /// Producers silent for a day are not kept, unless a transaction of theirs is open.
@@ -142,8 +191,9 @@ impl Core {
                 self.collect();
             }
             Err(error) => {
-                let CheckpointJob { dirty, dirty_dirs, since, .. } = job;
+                let CheckpointJob { dirty, dirty_dirs, since, replaced_bytes, .. } = job;
                 self.since_checkpoint += since;
+                self.replaced_bytes += replaced_bytes;
                 // Others may have taken their place meanwhile.
                 let there = |(id, segment): &(FileId, Arc<LogSegment>)| {
                     let lane = self.state.lanes.get(&id.part);
@@ -192,6 +242,7 @@ impl Core {
         for file in go {
             // Never written to, or gone already: all the same.
             let _ = self.disk.remove_file(&file.log());
+            let _ = self.disk.remove_file(&file.sum());
             self.dirty.remove(&file);
             // The folder of a deleted topic goes with its last file.
             let part = file.part;

@@ -67,6 +67,12 @@ pub(crate) struct Core {
     /// Since when, and how many bytes of groups, are written and not synced: commits to relaxed
     /// topics only.
     pub(crate) unsynced: Option<(Duration, u64)>,
+    pub(crate) compacting: bool,
+    pub(crate) scrubbing: bool,
+    /// Bytes that compaction replaced since the last snapshot began.
+    pub(crate) replaced_bytes: u64,
+    /// It is time to look for what can be compacted or scrubbed.
+    pub(crate) look_again: bool,
 }
 
 /// A frame in a group that is being built.

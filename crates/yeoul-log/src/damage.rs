@@ -46,6 +46,9 @@ impl LogSegment {
             }
             let header = search.header(at)?.filter(|header| self.follows(header, base));
             let Some(header) = header else { return search.up_to_next(at, base).map(Some) };
+            if self.distrusts(at, header.size_bytes()) {
+                return search.up_to_next(at, base).map(Some);
+            }
             let next = at + header.size_bytes() as u64;
             let after = header.last_offset() + 1;
             if after > from && !search.holds(at, &header)? {
@@ -89,7 +92,7 @@ impl Search<'_> {
 
     fn holds(&self, at: u64, header: &BatchHeader) -> io::Result<bool> {
         let batch = self.bytes(at, at + header.size_bytes() as u64)?;
-        Ok(batch::check_stored(&batch).is_ok())
+        Ok(batch::check_stored(&batch).is_ok() && !self.segment.distrusts(at, batch.len()))
     }
 
     /// All from `at`, where the offset should be `base`, to the next batch that can be believed.

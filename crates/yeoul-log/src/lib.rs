@@ -8,7 +8,9 @@
 //! crash `wal` and `recovery` go the same way from the last `snapshot`.
 
 pub mod batch;
+mod blocks;
 mod checkpoint;
+mod compact;
 mod core;
 mod damage;
 pub mod dead;
@@ -22,6 +24,7 @@ mod holds;
 mod inspect;
 mod log;
 mod options;
+mod pace;
 mod part;
 mod paths;
 mod plan;
@@ -31,6 +34,7 @@ pub mod reader;
 mod rebuild;
 mod recovery;
 mod retention;
+mod scrub;
 mod segment;
 mod shared;
 mod slots;
@@ -38,10 +42,12 @@ mod snapshot;
 mod space;
 mod splitter;
 mod state;
+mod sums;
 pub mod topic_config;
 mod topics;
 mod txn;
 mod wal;
+mod walk;
 mod writer;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -54,6 +60,7 @@ pub use options::{LogOptions, OnFatal};
 pub use quarantine::Lost;
 pub use reader::PartitionReader;
 pub use recovery::Recovered;
+pub use scrub::{Damaged, Scrubbed};
 pub use shared::LogStats;
 
 /// A panic elsewhere must not make every later reader panic too: what a lock guards is changed

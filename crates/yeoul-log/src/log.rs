@@ -22,6 +22,7 @@ use crate::holds::Holds;
 use crate::inspect;
 use crate::locked;
 use crate::options::LogOptions;
+use crate::pace::Pace;
 use crate::part::Part;
 use crate::plan::{self, Answer, Request, Respond, Work};
 use crate::quarantine::Lost;
@@ -45,6 +46,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     mode: Mode,
     lock: Mutex<Option<Box<dyn DiskLock>>>,
+    /// `None`: as fast as it goes.
+    background_bytes_per_s: Option<u64>,
 }
 
 enum Mode {
@@ -85,6 +88,7 @@ impl Log {
             let share = usize::try_from(yeoul_base::files::raise_open_files() / FILES_SHARE);
             options.rolled_files_max = options.rolled_files_max.min(share.unwrap_or(usize::MAX));
         }
+        let background_bytes_per_s = options.background_rate();
         let opened = recovery::open(disk, Arc::clone(&clock), rand, options)?;
         let shared = Arc::clone(&opened.core.shared);
         let mode = if inline {
@@ -97,7 +101,10 @@ impl Log {
             )
         };
         let lock = Mutex::new(Some(opened.lock));
-        Ok((Self { inner: Arc::new(Inner { shared, clock, mode, lock }) }, opened.recovered))
+        Ok((
+            Self { inner: Arc::new(Inner { shared, clock, mode, lock, background_bytes_per_s }) },
+            opened.recovered,
+        ))
     }
 
     /// Writes what is queued, makes a checkpoint, stops the thread and gives the directory free.
@@ -121,7 +128,10 @@ impl Log {
     }
 
     pub fn stats(&self) -> LogStats {
-        self.inner.shared.stats()
+        let parts = self.all_parts();
+        let segments = parts.iter().flat_map(|part| part.segments());
+        let bad_blocks = segments.map(|segment| segment.bad_blocks()).sum();
+        LogStats { bad_blocks, ..self.inner.shared.stats() }
     }
 
     /// Syncs log segments and writes a snapshot now. Waits.
@@ -144,6 +154,38 @@ impl Log {
     /// Bytes of each partition that retention would have dropped at its last look, but for holds.
     pub fn held_bytes(&self) -> BTreeMap<PartId, u64> {
         self.inner.shared.held()
+    }
+
+    /// Compacts what is due, as the log does by itself every minute. Waits; returns how many log
+    /// segments were replaced.
+    ///
+    /// # Errors
+    /// Only that the log is closed: what cannot be compacted now is tried again later.
+    pub fn compact(&self, now_ms: i64) -> Result<usize, StoreError> {
+        let mut replaced = 0;
+        while let Some(job) = self.with_core(move |core| core.begin_compaction(now_ms))? {
+            let done = job.run();
+            let (count, failed) = self.with_core(move |core| {
+                let failed = done.is_err();
+                (core.finish_compaction(&job, done), failed)
+            })?;
+            replaced += count;
+            if failed {
+                break;
+            }
+        }
+        Ok(replaced)
+    }
+
+    pub(crate) fn all_parts(&self) -> Vec<Arc<Part>> {
+        let mut parts: Vec<_> = self.inner.shared.view().parts.values().map(Arc::clone).collect();
+        parts.sort_by_key(|part| part.id);
+        parts
+    }
+
+    pub(crate) fn pace(&self) -> Pace {
+        let rate = self.inner.background_bytes_per_s;
+        Pace::new(&self.inner.shared, rate)
     }
 
     /// Several commits in one group, when the log runs without a thread; otherwise one after the
@@ -229,7 +271,7 @@ impl Log {
         Ok(BatchHeader::parse(&append.batch)?)
     }
 
-    fn enqueue(&self, request: Request) {
+    pub(crate) fn enqueue(&self, request: Request) {
         match &self.inner.mode {
             Mode::Threaded(writer) => writer.queue.push(request),
             Mode::Inline(core) => match locked(core).as_mut() {

@@ -47,6 +47,12 @@ pub struct LogOptions {
     pub holds_expected: bool,
     /// Bytes all partitions together keep for holds only; the oldest go beyond.
     pub hold_bytes_max: u64,
+    /// Memory for the keys of one compaction; it goes on in several passes when they do not fit.
+    pub compaction_keys_bytes: usize,
+    /// Compaction and the scrub read no faster than this.
+    pub background_bytes_per_s: u64,
+    /// A closed log segment is read and compared with its checksums again after this time.
+    pub scrub_every: Duration,
     /// No threads: commits happen on the caller's thread, retention and checkpoints when asked
     /// for or due. For tests that choose the order of everything.
     pub inline: bool,
@@ -73,10 +79,20 @@ impl Default for LogOptions {
             retention_every: Duration::from_secs(60),
             holds_expected: false,
             hold_bytes_max: u64::MAX,
+            compaction_keys_bytes: 64 << 20,
+            background_bytes_per_s: 32 << 20,
+            scrub_every: Duration::from_secs(7 * 24 * 3600),
             inline: false,
             on_fatal: None,
             lock_note: std::process::id().to_string(),
         }
+    }
+}
+
+impl LogOptions {
+    /// Bytes a second for background work; `None` where a test chooses the order of everything.
+    pub(crate) fn background_rate(&self) -> Option<u64> {
+        (!self.inline).then_some(self.background_bytes_per_s)
     }
 }
 

@@ -12,6 +12,7 @@ use yeoul_base::store::{AbortedTxn, PartEnds, Read};
 use yeoul_base::{Isolation, Offset, PartId, StoreError};
 
 use crate::batch::{self, BatchHeader};
+use crate::compact::Swap;
 use crate::damage::Damage;
 use crate::locked;
 use crate::paths::FileId;
@@ -59,6 +60,10 @@ impl Inner {
     /// Retention may go beyond what is decided: then nothing is left to be seen of it.
     fn set_stable(&mut self, stable: Offset) {
         self.ends.stable = stable.max(self.ends.start).min(self.ends.high);
+    }
+
+    fn has(&self, segment: &Arc<LogSegment>) -> bool {
+        self.segments.iter().any(|own| Arc::ptr_eq(own, segment))
     }
 
     fn aborted_for(&self, isolation: Isolation, from: Offset, next: Offset) -> Vec<AbortedTxn> {
@@ -245,7 +250,7 @@ impl Part {
         max_bytes: usize,
         isolation: Isolation,
     ) -> Result<Read, StoreError> {
-        let mut at = from;
+        let (mut at, mut seen) = (from, None);
         loop {
             let (ends, place) = self.place(from, at, max_bytes, isolation)?;
             let (segment, end) = match place {
@@ -259,6 +264,10 @@ impl Part {
             match segment.read(at, end, max_bytes) {
                 Ok(Some((bytes, next))) => {
                     let inner = locked(&self.inner);
+                    // Compacted meanwhile: the aborted ranges are those of the new file.
+                    if !inner.has(&segment) {
+                        continue;
+                    }
                     // What fell below the start meanwhile has taken its aborted ranges along.
                     check_range(from, &inner.ends)?;
                     let aborted = inner.aborted_for(isolation, from, next);
@@ -268,7 +277,15 @@ impl Part {
                 Ok(None) => at = segment.end().min(end),
                 // It was dropped or compacted meanwhile: what holds the offset now?
                 Err(_) if !self.has(&segment) => {}
-                Err(StoreError::Corrupt(what)) => return Err(self.examine(&segment, at, what)),
+                Err(StoreError::Corrupt(what)) => match self.examine(&segment, at, what) {
+                    // What is asked for is not in it: it can be read now that the range is known.
+                    StoreError::Quarantined { first, last, .. }
+                        if !(first..=last).contains(&at) && seen != Some(first) =>
+                    {
+                        seen = Some(first);
+                    }
+                    error => return Err(error),
+                },
                 Err(error) => return Err(error),
             }
         }
@@ -309,8 +326,44 @@ impl Part {
         locked(&self.inner).lost.holding(first).cloned()
     }
 
+    /// Puts what compaction made in the place of its sources; false when they are not all there
+    /// any more.
+    pub(crate) fn swap(&self, swap: &Swap) -> bool {
+        let mut inner = locked(&self.inner);
+        let Some(first) = swap.old.first() else { return false };
+        let at = inner.segments.iter().position(|segment| Arc::ptr_eq(segment, first));
+        let Some(at) = at.filter(|_| !inner.gone) else { return false };
+        let end = at + swap.old.len();
+        let same = inner.segments.get(at..end).is_some_and(|there| {
+            there.iter().zip(&swap.old).all(|(there, old)| Arc::ptr_eq(there, old))
+        });
+        let bytes = |segments: &[Arc<LogSegment>]| -> u64 {
+            segments.iter().map(|segment| segment.len_bytes()).sum()
+        };
+        // Also what was cut meanwhile, to be written anew, is another file.
+        if !same || bytes(&swap.old) != swap.old_bytes {
+            return false;
+        }
+        inner.ends.bytes =
+            inner.ends.bytes.saturating_sub(swap.old_bytes) + bytes(swap.new.as_slice());
+        inner.segments.splice(at..end, swap.new.clone());
+        // Without its marker a range would swallow what the producer does later.
+        inner.aborted.forget(&swap.markers);
+        // What is in memory still has the records that went.
+        let end = swap.old.last().map_or(first.base, |last| last.end());
+        while inner.tail.front().is_some_and(|batch| batch.base < end) {
+            inner.tail.pop_front();
+        }
+        true
+    }
+
+    /// Aborted transactions that begin below `end`.
+    pub(crate) fn aborted_before(&self, end: Offset) -> Vec<Aborted> {
+        locked(&self.inner).aborted.beginning_before(end)
+    }
+
     pub(crate) fn has(&self, segment: &Arc<LogSegment>) -> bool {
-        locked(&self.inner).segments.iter().any(|own| Arc::ptr_eq(own, segment))
+        locked(&self.inner).has(segment)
     }
 
     /// Where the first batch from `at` on is, for a reader that asked for `from`.

@@ -46,6 +46,11 @@ impl FileId {
         self.with_end("log")
     }
 
+    /// Its checksums.
+    pub(crate) fn sum(self) -> PathBuf {
+        self.with_end("sum")
+    }
+
     fn with_end(self, end: &str) -> PathBuf {
         let Self { part, base, generation } = self;
         let name = match generation {
@@ -57,7 +62,7 @@ impl FileId {
 
     /// The log segment that a file in a partition's folder belongs to.
     pub(crate) fn parse(part: PartId, name: &str) -> Option<Self> {
-        let stem = name.strip_suffix(".log")?;
+        let stem = name.strip_suffix(".log").or_else(|| name.strip_suffix(".sum"))?;
         let (base, generation) = match stem.split_once('-') {
             Some((base, generation)) if generation.len() == 10 => (base, generation.parse().ok()?),
             Some(_) => return None,

@@ -79,6 +79,15 @@ impl PartitionReader {
                 self.lost = Some((self.position.max(*first), *last));
             }
             let read = read?;
+            if read.batches.is_empty() {
+                // Up to here all was compacted away.
+                let end = match self.isolation {
+                    Isolation::Uncommitted => read.ends.high,
+                    Isolation::Committed => read.ends.stable,
+                };
+                self.position = self.position.max(end);
+                return Ok(Vec::new());
+            }
             let before = self.position;
             let mut out = Vec::new();
             let mut aborting = Aborting::new(&read.aborted);

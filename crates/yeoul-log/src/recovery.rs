@@ -13,6 +13,7 @@ use yeoul_base::disk::DiskLock;
 use yeoul_base::{Clock, Disk, FactKind, Open, PartEnds, Rand, Topics};
 
 use crate::batch::BatchHeader;
+use crate::compact::Progress;
 use crate::core::Core;
 use crate::error::LogError;
 use crate::facts::Facts;
@@ -274,7 +275,7 @@ fn state(
         let shown = Arc::new(Part::new(part.id, *config, ends, segments));
         let lane = Lane::new(Arc::clone(&shown), part.start, part.high, part.producers.clone());
         shown.restore(part.high, lane.stable(), aborted);
-        state.add_lane(lane);
+        state.add_lane(Lane { compaction: Progress::restored(part.compacted), ..lane });
     }
     for lost in lost {
         state.lose(&lost);
@@ -318,6 +319,10 @@ fn core(
         broken: Broken::default(),
         space: Space::default(),
         unsynced: None,
+        compacting: false,
+        scrubbing: false,
+        replaced_bytes: 0,
+        look_again: false,
     })
 }
 
@@ -358,6 +363,8 @@ fn replay(
         core.chain = found.header.crc;
     }
     core.synced = core.state.sequence;
+    let sequence = core.synced;
+    core.shared.note(|stats| stats.sequence = sequence);
     recovered.sequence = core.synced;
     for lane in core.state.lanes.values() {
         lane.part.recount();

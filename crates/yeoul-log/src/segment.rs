@@ -11,6 +11,7 @@ use bytes::Bytes;
 use yeoul_base::{Disk, DiskFile, Offset, Open, PartId, StoreError};
 
 use crate::batch::{self, BatchHeader, HEADER_BYTES};
+use crate::blocks::Blocks;
 use crate::locked;
 use crate::paths::FileId;
 use crate::quarantine::Hole;
@@ -55,6 +56,10 @@ struct State {
     holes: Vec<Hole>,
     /// Bytes, and the offset after them, that the last checkpoint synced.
     synced: (u64, Offset),
+    /// When all of it was last found to be what was written.
+    checked_ms: i64,
+    /// Checksum of its checksum file, once there is one.
+    sum: Option<u32>,
 }
 
 /// A file `parts/<partition>/<base offset>[-<generation>].log`.
@@ -67,6 +72,7 @@ pub(crate) struct LogSegment {
     pub(crate) created_ms: i64,
     state: Mutex<State>,
     index: Mutex<Index>,
+    pub(crate) blocks: Mutex<Blocks>,
 }
 
 impl LogSegment {
@@ -80,9 +86,11 @@ impl LogSegment {
             closed: false,
             holes: Vec::new(),
             synced: (0, id.base),
+            checked_ms: created_ms,
+            sum: None,
         };
-        let index = Mutex::new(Index::default());
-        Self { disk, id, base: id.base, created_ms, state: Mutex::new(state), index }
+        let (state, index, blocks) = (Mutex::new(state), Mutex::default(), Mutex::default());
+        Self { disk, id, base: id.base, created_ms, state, index, blocks }
     }
 
     /// One whose file is as a snapshot says.
@@ -94,6 +102,10 @@ impl LogSegment {
             state.max_timestamp_ms = known.max_timestamp_ms;
             state.end = known.end;
             state.synced = (known.len_bytes, known.end);
+            state.checked_ms = known.checked_ms;
+            state.sum = known.sum;
+            // Its checksums cover what is there, or it is not as it was appended.
+            state.closed = known.sum.is_some() || known.generation > 0;
         }
         segment
     }
@@ -108,8 +120,26 @@ impl LogSegment {
             len_bytes: state.len_bytes,
             max_timestamp_ms: state.max_timestamp_ms,
             created_ms: self.created_ms,
+            checked_ms: state.checked_ms,
+            sum: state.sum,
             aborted: Vec::new(),
         }
+    }
+
+    pub(crate) fn sum(&self) -> Option<u32> {
+        locked(&self.state).sum
+    }
+
+    pub(crate) fn set_sum(&self, sum: Option<u32>) {
+        locked(&self.state).sum = sum;
+    }
+
+    pub(crate) fn checked_ms(&self) -> i64 {
+        locked(&self.state).checked_ms
+    }
+
+    pub(crate) fn set_checked_ms(&self, now_ms: i64) {
+        locked(&self.state).checked_ms = now_ms;
     }
 
     pub(crate) fn end(&self) -> Offset {
@@ -251,6 +281,11 @@ impl LogSegment {
         let first = header.size_bytes();
         let left = usize::try_from(len - position).unwrap_or(usize::MAX);
         let want = max_bytes.min(READ_BYTES_MAX).max(first).min(left);
+        let trusted = self.check_blocks(&file, position, want)?;
+        if trusted < first {
+            return Err(self.corrupt(position, "a block fails its checksum"));
+        }
+        let want = want.min(trusted);
         let mut bytes = vec![0; want];
         file.read_exact_at(&mut bytes, position).map_err(|e| self.io(&e))?;
         let (whole, next) = self.check(&bytes, (header.base_offset, end), position)?;
@@ -260,7 +295,8 @@ impl LogSegment {
 
     /// Whether a batch may come where `expected` is the next offset.
     pub(crate) fn follows(&self, header: &BatchHeader, expected: Offset) -> bool {
-        header.base_offset == expected || (self.has_gaps() && header.base_offset > expected)
+        let gap = self.has_gaps() && header.base_offset > expected;
+        (header.base_offset == expected || gap) && header.last_offset() < self.end()
     }
 
     /// How many bytes are whole, good batches that begin before `end`, and the offset after them;
@@ -372,6 +408,10 @@ impl LogSegment {
         position: u64,
         base: Offset,
     ) -> Result<BatchHeader, StoreError> {
+        // Where offsets may be missing, a header is only as good as its block.
+        if self.has_gaps() && self.check_blocks(&scan.file, position, HEADER_BYTES)? == 0 {
+            return Err(self.corrupt(position, "a block fails its checksum"));
+        }
         let bytes = scan.bytes_at(position).map_err(|e| self.io(&e))?;
         let header = BatchHeader::parse(bytes)
             .map_err(|error| self.corrupt(position, &error.to_string()))?;
@@ -384,12 +424,12 @@ impl LogSegment {
         Ok(header)
     }
 
-    fn corrupt(&self, position: u64, what: &str) -> StoreError {
+    pub(crate) fn corrupt(&self, position: u64, what: &str) -> StoreError {
         let path = self.id.log();
         StoreError::Corrupt(format!("{} at byte {position}: {what}", path.display()))
     }
 
-    fn io(&self, error: &io::Error) -> StoreError {
+    pub(crate) fn io(&self, error: &io::Error) -> StoreError {
         let path = self.id.log();
         StoreError::Io(format!("{}: {error}", path.display()))
     }

@@ -1,6 +1,7 @@
 //! What readers and the writer share: the published view, who watches it, and how it goes.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub struct LogStats {
     pub held_bytes: u64,
     /// Partitions whose files could not be written: they take no records until the next start.
     pub read_only_parts: u64,
+    /// Blocks of log segments (1 MiB each) that are known not to be what was written.
+    pub bad_blocks: u64,
     /// Sequence and time (milliseconds since 1970) of the last checkpoint.
     pub checkpoint_sequence: u64,
     pub checkpoint_ms: i64,
@@ -70,6 +73,7 @@ pub(crate) struct Shared {
     on_fatal: Option<OnFatal>,
     holds: RwLock<Option<Arc<dyn Holds>>>,
     held: Mutex<BTreeMap<PartId, u64>>,
+    stopping: AtomicBool,
     pub(crate) incarnation: u64,
 }
 
@@ -91,6 +95,7 @@ impl Shared {
             on_fatal,
             holds: RwLock::default(),
             held: Mutex::default(),
+            stopping: AtomicBool::new(false),
             incarnation,
         }
     }
@@ -101,6 +106,15 @@ impl Shared {
 
     pub(crate) fn set_view(&self, view: View) {
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
+    }
+
+    /// Background work ends soon.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_holds(&self, holds: Arc<dyn Holds>) {

@@ -30,6 +30,9 @@ pub(crate) struct SegmentState {
     pub(crate) len_bytes: u64,
     pub(crate) max_timestamp_ms: i64,
     pub(crate) created_ms: i64,
+    pub(crate) checked_ms: i64,
+    /// Checksum of its checksum file.
+    pub(crate) sum: Option<u32>,
     /// Those whose marker lies in it, by marker.
     pub(crate) aborted: Vec<Aborted>,
 }
@@ -46,6 +49,8 @@ pub(crate) struct PartState {
     pub(crate) id: PartId,
     pub(crate) start: Offset,
     pub(crate) high: Offset,
+    /// Compaction has left one record of each key below it.
+    pub(crate) compacted: Offset,
     pub(crate) segments: Vec<SegmentState>,
     pub(crate) producers: Producers,
 }
@@ -89,12 +94,15 @@ impl Snapshot {
         out.u64(self.incarnation).u64(self.sequence).u64(u64::from(self.chain)).u64(self.salt);
         out.u64(self.parts.len() as u64);
         for part in &self.parts {
-            out.u64(u64::from(part.id.0)).i64(part.start).i64(part.high);
+            out.u64(u64::from(part.id.0)).i64(part.start).i64(part.high).i64(part.compacted);
             out.u64(part.segments.len() as u64);
             for segment in &part.segments {
                 let SegmentState { base, end, generation, .. } = *segment;
                 out.i64(base).i64(end).u64(u64::from(generation)).u64(segment.len_bytes);
                 out.i64(segment.max_timestamp_ms).i64(segment.created_ms);
+                out.i64(segment.checked_ms);
+                // One more than a checksum, so that none is 0.
+                out.u64(segment.sum.map_or(0, |sum| u64::from(sum) + 1));
                 out.u64(segment.aborted.len() as u64);
                 for txn in &segment.aborted {
                     out.i64(txn.producer_id).i64(txn.first).i64(txn.last).i64(txn.stable);
@@ -142,12 +150,13 @@ impl Snapshot {
         let sequence = input.u64("sequence")?;
         let chain = input.u32("chain")?;
         let salt = input.u64("salt")?;
-        let count = input.count("partitions", 5)?;
+        let count = input.count("partitions", 6)?;
         let mut parts = Vec::with_capacity(count);
         for _ in 0..count {
             let id = PartId(input.u32("partition")?);
             let (start, high) = (input.i64("start")?, input.i64("high")?);
-            let count = input.count("log segments", 7)?;
+            let compacted = input.i64("compacted")?;
+            let count = input.count("log segments", 9)?;
             let mut segments = Vec::with_capacity(count);
             for _ in 0..count {
                 segments.push(SegmentState {
@@ -157,11 +166,13 @@ impl Snapshot {
                     len_bytes: input.u64("length")?,
                     max_timestamp_ms: input.i64("timestamp")?,
                     created_ms: input.i64("created")?,
+                    checked_ms: input.i64("checked")?,
+                    sum: decode_sum(input.u64("sum")?)?,
                     aborted: decode_aborted(&mut input)?,
                 });
             }
             let producers = decode_producers(&mut input)?;
-            parts.push(PartState { id, start, high, segments, producers });
+            parts.push(PartState { id, start, high, compacted, segments, producers });
         }
         let mut facts = Facts::new_sync();
         for _ in 0..input.count("facts", 3)? {
@@ -221,6 +232,11 @@ pub(crate) fn path(name: &str) -> PathBuf {
 
 pub(crate) fn read(disk: &dyn Disk, name: &str) -> io::Result<Result<Snapshot, FieldError>> {
     Ok(Snapshot::decode(&disk.read_all(&path(name), SNAPSHOT_BYTES_MAX)?))
+}
+
+fn decode_sum(field: u64) -> Result<Option<u32>, FieldError> {
+    let bad = FieldError { field: "sum", what: "number above 32 bits" };
+    field.checked_sub(1).map(|sum| u32::try_from(sum).map_err(|_| bad)).transpose()
 }
 
 fn encode_producers(producers: &Producers, out: &mut FieldWriter) {
@@ -291,6 +307,8 @@ mod tests {
             len_bytes: 300,
             max_timestamp_ms: -1,
             created_ms: 3,
+            checked_ms: 4,
+            sum: Some(5),
             aborted: vec![Aborted { producer_id: 3, first: 4, last: 5, stable: 6 }],
         };
         let mut facts = Facts::new_sync();
@@ -304,6 +322,7 @@ mod tests {
                 id: PartId(1),
                 start: 5,
                 high: 7,
+                compacted: 6,
                 segments: vec![segment],
                 producers: [(4, producer)].into(),
             }],
@@ -317,45 +336,24 @@ mod tests {
         let bytes = sample().encode();
         let golden = concat!(
             "594c534e",
-            "3200000000000000",
-            "02",
-            "03",
+            "3500000000000000",
+            "0203",
             "46",
             "ffffffff0f",
             "01",
-            "01",
-            "01",
-            "0a",
-            "0e",
-            "01",
-            "0a",
-            "0e",
-            "02",
-            "ac02",
-            "01",
-            "06",
-            "01",
-            "06",
-            "08",
-            "0a",
-            "0c",
-            "01",
-            "08",
-            "04",
-            "12",
-            "0c",
-            "01",
-            "00",
-            "02",
-            "0a",
-            "0c",
-            "01",
-            "09",
-            "016b",
-            "0176",
-            "01",
+            "01", // partitions: id, start, end, compacted
+            "010a0e0c",
+            "01", // log segments
+            "0a0e02ac020106",
+            "0806",       // checked, sum
+            "0106080a0c", // aborted
+            "010804120c",
+            "0100020a0c",
+            "01", // facts
+            "09016b0176",
+            "01", // held batches
             "01056261746368",
-            "53b3e17f",
+            "88c63bb5",
         );
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, golden);

@@ -10,6 +10,7 @@ use rpds::HashTrieMapSync;
 use yeoul_base::{FactKey, FactKind, Offset, PartEnds, PartId, TopicInfo, Topics};
 
 use crate::batch::{self, BatchHeader};
+use crate::compact::Progress;
 use crate::facts::{self, Facts};
 use crate::frame::Frame;
 use crate::options::LogOptions;
@@ -31,12 +32,13 @@ pub(crate) struct Lane {
     pub(crate) producers: Producers,
     /// First offsets of open transactions; no two batches have one offset.
     pub(crate) open: BTreeSet<Offset>,
+    pub(crate) compaction: Progress,
 }
 
 impl Lane {
     pub(crate) fn new(part: Arc<Part>, start: Offset, next: Offset, producers: Producers) -> Self {
         let open = producers.values().filter_map(|producer| producer.open).collect();
-        Self { part, next, start, producers, open }
+        Self { part, next, start, producers, open, compaction: Progress::default() }
     }
 
     /// Every record below it is decided; readers see no less than the start.

@@ -42,6 +42,18 @@ impl AbortedList {
         out
     }
 
+    /// Those with records below `end`.
+    pub(crate) fn beginning_before(&self, end: Offset) -> Vec<Aborted> {
+        self.0.iter().filter(|txn| txn.first < end).copied().collect()
+    }
+
+    /// Forgets those with these markers, which compaction has removed after their records.
+    pub(crate) fn forget(&mut self, markers: &[Offset]) {
+        if !markers.is_empty() {
+            self.0.retain(|txn| markers.binary_search(&txn.last).is_err());
+        }
+    }
+
     /// Forgets those whose last offset is below the start.
     pub(crate) fn drop_before(&mut self, start: Offset) {
         let gone = self.0.partition_point(|txn| txn.last < start);

@@ -11,7 +11,10 @@ use yeoul_base::StoreError;
 
 use crate::core::Core;
 use crate::locked;
+use crate::pace::Pace;
 use crate::plan::Request;
+use crate::scrub;
+use crate::shared::Shared;
 use crate::slots;
 
 /// Something done with the core between two groups.
@@ -116,6 +119,7 @@ impl Queue {
 pub(crate) struct Writer {
     pub(crate) queue: Arc<Queue>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    shared: Arc<Shared>,
 }
 
 impl Writer {
@@ -123,13 +127,14 @@ impl Writer {
     /// When the system gives no thread.
     pub(crate) fn start(core: Core) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::new(core.options.queue_bytes));
-        let its = Arc::clone(&queue);
+        let (its, shared) = (Arc::clone(&queue), Arc::clone(&core.shared));
         let thread = thread::Builder::new().name("log".into()).spawn(move || run(core, &its))?;
-        Ok(Self { queue, thread: Mutex::new(Some(thread)) })
+        Ok(Self { queue, thread: Mutex::new(Some(thread)), shared })
     }
 
     /// Ends the thread and waits for it, unless called from it.
     pub(crate) fn stop(&self, clean: bool) {
+        self.shared.stop();
         self.queue.stop(if clean { Stop::Clean } else { Stop::Now });
         let Some(thread) = locked(&self.thread).take() else { return };
         if thread.thread().id() != thread::current().id() && thread.join().is_err() {
@@ -160,9 +165,11 @@ fn run(mut core: Core, queue: &Arc<Queue>) {
         }
         helpers.retain(|helper| !helper.is_finished());
         tend(&mut core, queue, &mut helpers);
+        tend_files(&mut core, queue, &mut helpers);
         if core.clock.monotonic() >= retention_at {
             retention_at = core.clock.monotonic() + every;
             core.enforce_retention(None);
+            core.look_again = true;
         }
     }
     for helper in helpers {
@@ -193,7 +200,7 @@ fn tend(core: &mut Core, queue: &Arc<Queue>, helpers: &mut Vec<JoinHandle<()>>) 
         core.split();
     }
     if core.checkpoint_due()
-        && let Some(job) = core.begin_checkpoint()
+        && let Some(mut job) = core.begin_checkpoint()
     {
         let answers = Arc::clone(queue);
         let work = move || {
@@ -209,6 +216,39 @@ fn tend(core: &mut Core, queue: &Arc<Queue>, helpers: &mut Vec<JoinHandle<()>>) 
             answers.control(Box::new(move |core| core.slot_made(slot)));
         };
         helpers.extend(helper("log-slot", work, core));
+    }
+}
+
+/// Starts what goes on slowly beside everything else, one of each at a time.
+fn tend_files(core: &mut Core, queue: &Arc<Queue>, helpers: &mut Vec<JoinHandle<()>>) {
+    if !std::mem::take(&mut core.look_again) || core.shared.fatal().is_some() {
+        return;
+    }
+    if let Some(job) = core.begin_compaction(core.clock.now_ms()) {
+        let answers = Arc::clone(queue);
+        let work = move || {
+            let done = job.run();
+            answers.control(Box::new(move |core| {
+                core.finish_compaction(&job, done);
+            }));
+        };
+        helpers.extend(helper("log-compact", work, core));
+    }
+    if !core.scrubbing
+        && let Some((part, segment)) = core.next_scrub()
+    {
+        core.scrubbing = true;
+        let answers = Arc::clone(queue);
+        let pace = Pace::new(&core.shared, core.options.background_rate());
+        let work = move || {
+            let found = scrub::inspect(&part, &segment, &pace);
+            answers.control(Box::new(move |core| {
+                core.scrubbing = false;
+                core.look_again = true;
+                core.finish_scrub(&segment, found);
+            }));
+        };
+        helpers.extend(helper("log-scrub", work, core));
     }
 }
 

@@ -152,7 +152,7 @@ fn run_size(value: Option<&[u8]>) -> usize {
     value.map_or(size(-1), |value| size(value.len() as i64) + value.len())
 }
 
-fn signed(out: &mut Vec<u8>, value: i64) {
+pub(super) fn signed(out: &mut Vec<u8>, value: i64) {
     let mut folded = fold(value);
     while folded >= 0x80 {
         out.push((folded as u8 & 0x7f) | 0x80);
@@ -161,7 +161,7 @@ fn signed(out: &mut Vec<u8>, value: i64) {
     out.push(folded as u8);
 }
 
-fn run(out: &mut Vec<u8>, value: Option<&[u8]>) {
+pub(super) fn run(out: &mut Vec<u8>, value: Option<&[u8]>) {
     match value {
         None => signed(out, -1),
         Some(value) => {

@@ -237,7 +237,8 @@ fn retention_by_bytes_and_time_moves_the_start() -> Outcome {
     log.commit(append(by_time, &["z"]))?;
     log.checkpoint()?;
     let files = std::fs::read_dir(dir.path().join("parts/0000000000"))?.count();
-    assert!(files <= 5, "{files} files are left");
+    // Each with its checksums, but for the one that is written to.
+    assert!(files < 2 * 5, "{files} files are left");
     let ends = log.delete_records(by_bytes, 39)?;
     assert_eq!((ends.start, ends.high), (39, 40));
     Ok(())

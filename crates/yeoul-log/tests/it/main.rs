@@ -10,12 +10,14 @@
 
 mod basics;
 mod broken;
+mod compact;
 mod crash;
 mod faults;
 mod model;
 mod open_files;
 mod retention;
 mod space;
+mod sums;
 mod support;
 mod throughput;
 mod transactions;
