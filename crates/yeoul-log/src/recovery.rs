@@ -341,7 +341,7 @@ fn replay(
             .map_err(|error| LogError::damaged(&path, 0, error.to_string()))?;
         let (base, last) = (header.base_offset, header.last_offset());
         let batch = TailBatch { base, last, bytes: Bytes::clone(bytes) };
-        core.split_batch(&part, header.max_timestamp_ms, &batch)
+        core.split_some(&[(part, header.max_timestamp_ms, batch)])
             .map_err(|e| LogError::io(&FileId::appended(*id, base).log(), e))?;
     }
     for (found, frames) in &wal.replay {
@@ -390,7 +390,7 @@ fn replay_frame(core: &mut Core, frame: &Frame, group: &GroupHeader) -> Result<(
         let part = Arc::clone(&lane.part);
         let (base, last) = (header.base_offset, header.last_offset());
         let batch = TailBatch { base, last, bytes: Bytes::clone(bytes) };
-        core.split_batch(&part, header.max_timestamp_ms, &batch)
+        core.split_some(&[(part, header.max_timestamp_ms, batch)])
             .map_err(|e| LogError::io(&FileId::appended(*id, base).log(), e))?;
     }
     for (id, aborted) in &effects.aborted {

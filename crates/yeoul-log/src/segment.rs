@@ -22,7 +22,7 @@ const INDEX_EVERY_BYTES: u64 = 4096;
 /// Headers are read in pieces of this size.
 const SCAN_BYTES: usize = 64 << 10;
 /// Growing a file by more than this at once is slower per byte.
-const WRITE_BYTES: usize = 64 << 10;
+pub(crate) const WRITE_BYTES: usize = 64 << 10;
 /// No read takes more, unless a single batch does.
 const READ_BYTES_MAX: usize = 8 << 20;
 

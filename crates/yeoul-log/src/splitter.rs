@@ -10,7 +10,7 @@ use yeoul_base::{Disk, Offset, PartId};
 use crate::core::Core;
 use crate::part::{Part, TailBatch};
 use crate::paths::{self, FileId};
-use crate::segment::LogSegment;
+use crate::segment::{LogSegment, WRITE_BYTES};
 
 type Waiting = (Arc<Part>, i64, TailBatch);
 
@@ -29,11 +29,16 @@ pub(crate) struct Ring {
     hot: VecDeque<RingGroup>,
     unsplit_bytes: usize,
     hot_bytes: usize,
+    /// Batches on their way into one write; empty between writes.
+    together: Vec<u8>,
 }
 
 impl Ring {
-    pub(crate) fn push(&mut self, bytes: usize, batches: Vec<Waiting>) {
+    pub(crate) fn push(&mut self, bytes: usize, mut batches: Vec<Waiting>) {
         if !batches.is_empty() {
+            // Each partition's batches beside each other and in their order: one write takes
+            // several of them.
+            batches.sort_by_key(|(part, ..)| part.id);
             self.unsplit_bytes += bytes;
             self.unsplit.push_back(RingGroup { bytes, batches, split: 0 });
         }
@@ -66,10 +71,9 @@ impl Core {
     /// is tried again with the next group.
     pub(crate) fn split(&mut self) {
         while let Some(mut group) = self.ring.unsplit.pop_front() {
-            while let Some((part, max_timestamp_ms, batch)) = group.batches.get(group.split) {
-                let (part, timestamp, batch) = (Arc::clone(part), *max_timestamp_ms, batch.clone());
-                match self.split_batch(&part, timestamp, &batch) {
-                    Ok(()) => group.split += 1,
+            while let Some(left @ [(part, ..), ..]) = group.batches.get(group.split..) {
+                match self.split_some(left) {
+                    Ok(count) => group.split += count,
                     Err(error) if is_full(&error) => {
                         tracing::warn!(%error, "log segments cannot grow; batches wait in memory");
                         self.ring.unsplit.push_front(group);
@@ -90,19 +94,16 @@ impl Core {
         self.ring.trim(self.options.hot_bytes);
     }
 
-    /// Adds one batch to its partition's newest file, or to a new one when that is full.
-    pub(crate) fn split_batch(
-        &mut self,
-        part: &Arc<Part>,
-        max_timestamp_ms: i64,
-        batch: &TailBatch,
-    ) -> io::Result<()> {
+    /// Adds the first batch to its partition's newest file, or to a new one when that is full,
+    /// and with the same write those behind it that fit. Returns how many it took.
+    pub(crate) fn split_some(&mut self, waiting: &[Waiting]) -> io::Result<usize> {
+        let Some((part, _, batch)) = waiting.first() else { return Ok(0) };
         if !self.state.lanes.contains_key(&part.id) {
             // Deleted meanwhile.
-            return Ok(());
+            return Ok(1);
         }
         if self.hold_batch(part.id, batch) {
-            return Ok(());
+            return Ok(1);
         }
         let size = batch.bytes.len() as u64;
         let limit = part.config().segment_bytes;
@@ -114,11 +115,31 @@ impl Core {
             Some(active) => active,
             None => self.roll(part, batch.base)?,
         };
+        let room = limit.saturating_sub(segment.len_bytes()).min(WRITE_BYTES as u64);
+        let mut bytes = 0;
+        let fits = |(other, _, batch): &&Waiting| {
+            bytes += batch.bytes.len() as u64;
+            other.id == part.id && bytes <= room
+        };
+        let count = waiting.iter().take_while(fits).count().max(1);
+        let taken = waiting.get(..count).unwrap_or_default();
         // Records without a time are as old as their append.
-        let newest_ms = if max_timestamp_ms > 0 { max_timestamp_ms } else { self.clock.now_ms() };
-        segment.append(&batch.bytes, batch.last, newest_ms)?;
+        let now_ms = self.clock.now_ms();
+        let time = |(_, time_ms, _): &Waiting| if *time_ms > 0 { *time_ms } else { now_ms };
+        let newest_ms = taken.iter().map(time).max().unwrap_or(now_ms);
+        if let [.., (_, _, last)] = taken
+            && count > 1
+        {
+            let together = &mut self.ring.together;
+            taken.iter().for_each(|(_, _, batch)| together.extend_from_slice(&batch.bytes));
+            let appended = segment.append(together, last.last, newest_ms);
+            together.clear();
+            appended?;
+        } else {
+            segment.append(&batch.bytes, batch.last, newest_ms)?;
+        }
         self.dirty.insert(segment.id, segment);
-        Ok(())
+        Ok(count)
     }
 
     fn roll(&mut self, part: &Arc<Part>, base: i64) -> io::Result<Arc<LogSegment>> {
