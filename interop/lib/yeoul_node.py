@@ -77,11 +77,10 @@ class Node:
         ready.unlink(missing_ok=True)
         self.starts += 1
         self.log = open(self.folder / f"node-{self.starts}.log", "wb")
-        words = [binary(), "run", *self.pipelines, "--data-dir", str(self.data_dir)]
-        words += ["--http", "127.0.0.1:0", "--kafka", "127.0.0.1:0", "--ready-file", str(ready)]
+        words = self.words(ready)
         began = time.monotonic()
         self.process = subprocess.Popen(
-            words + self.options, stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT
+            words, stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT
         )
 
         def serves():
@@ -94,6 +93,15 @@ class Node:
         self.http = "http://" + places["http"]
         self.kafka = places["kafka"][0]
         return self
+
+    def words(self, ready):
+        """The command line; YEOUL_BIN may be yeoul-kafka's example `serve`, which has the Kafka listener only."""
+        if pathlib.Path(binary()).name == "serve":
+            listeners = [to for flag, to in zip(self.options, self.options[1:]) if flag == "--kafka"]
+            return [binary(), str(self.data_dir), ",".join(listeners) or "127.0.0.1:0", str(ready)]
+        words = [binary(), "run", *self.pipelines, "--data-dir", str(self.data_dir)]
+        words += ["--http", "127.0.0.1:0", "--kafka", "127.0.0.1:0", "--ready-file", str(ready)]
+        return words + self.options
 
     def said(self):
         """The last lines the node wrote."""

@@ -1,6 +1,6 @@
 //! A Kafka listener over a data directory and nothing else, for trying clients by hand and for
 //! tests that kill it:
-//! `cargo run -p yeoul-kafka --example serve -- DATA_DIR 127.0.0.1:9092 [READY_FILE [NAME=NUMBER...]]`.
+//! `cargo run -p yeoul-kafka --example serve -- DATA_DIR HOST:PORT[,HOST:PORT…] [READY_FILE [NAME=NUMBER...]]`.
 //! The names are sizes of the log; small ones make it turn over slots, checkpoints and files soon.
 
 use std::io;
@@ -24,8 +24,9 @@ async fn main() -> io::Result<()> {
     let (closed, mut fatal) = watch::channel(None);
     let (log, _) = Log::open(disk, clock.clone(), rand.clone(), log_options(args, closed)?)
         .map_err(io::Error::other)?;
-    let listener = Listener::parse(&bind).map_err(io::Error::other)?;
-    let options = KafkaOptions { listeners: vec![listener], ..KafkaOptions::default() };
+    let listeners = bind.split(',').map(Listener::parse).collect::<Result<_, _>>();
+    let listeners = listeners.map_err(io::Error::other)?;
+    let options = KafkaOptions { listeners, ..KafkaOptions::default() };
     let server = KafkaServer::bind(options, Arc::new(log.clone()), clock, rand).await?;
     #[expect(clippy::print_stdout, reason = "an example for a terminal")]
     {
