@@ -1,7 +1,8 @@
 """Kafka Connect in standalone mode, as in the write-ups: a file's lines into a topic, the topic into a file.
 
 A source of Connect is at least once over a crash and exactly once over an orderly stop: its offset is written
-to a file of its own when it stops. So an orderly restart must show each line once.
+to a file of its own when it stops. So an orderly restart must show each line once. (Lines are ASCII: the file
+source counts characters and skips bytes.)
 """
 import os
 import pathlib
@@ -73,7 +74,7 @@ class ConnectChecks:
 
     def write(self, start, count):
         with open(self.folder / "in.txt", "a", encoding="utf-8") as file:
-            file.writelines(f"줄 {number}\n" for number in range(start, start + count))
+            file.writelines(f"line {number}\n" for number in range(start, start + count))
 
     def shown(self):
         out = self.folder / "out.txt"
@@ -105,7 +106,7 @@ class ConnectChecks:
             self.stop()
         finally:
             self.stop()
-        want = [f"줄 {number}" for number in range(2 * LINES)]
+        want = [f"line {number}" for number in range(2 * LINES)]
         check(self.shown() == want, f"{len(self.shown())} lines, {len(set(self.shown()))} different")
         return f"{2 * LINES} lines through source, topic and sink, each once, over a restart"
 
@@ -125,5 +126,5 @@ class ConnectChecks:
         finally:
             self.stop()
         shown = self.shown()
-        check(set(shown) == {f"줄 {number}" for number in range(2 * LINES)}, f"{len(set(shown))} different lines")
+        check(set(shown) == {f"line {number}" for number in range(2 * LINES)}, f"{len(set(shown))} different lines")
         return f"{2 * LINES} lines over a kill -9 of the node, {len(shown) - 2 * LINES} twice"
