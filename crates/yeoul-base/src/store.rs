@@ -270,7 +270,7 @@ pub struct NewTopic {
 pub enum StoreError {
     #[error("topic `{0}` does not exist")]
     UnknownTopic(String),
-    #[error("topic `{0}` exists already")]
+    #[error("topic `{0}` already exists")]
     TopicExists(String),
     #[error("partition {0} does not exist (its topic may have been deleted)")]
     UnknownPartition(PartId),
