@@ -22,9 +22,16 @@ CONNECT = HOME / "connect-4.3.0"
 LIMIT_S = 90
 
 
-def own_network():
-    """Starts this script again where loopback is all there is and every port is free, if that is possible."""
-    if os.environ.get("YEOUL_OWN_NETWORK") or not shutil.which("unshare"):
+def own_network(before=()):
+    """Starts this script again where loopback is all there is and every port is free, if that is possible.
+
+    `before`: commands that still need the network of the machine.
+    """
+    if os.environ.get("YEOUL_OWN_NETWORK"):
+        return
+    for words in before:
+        subprocess.run(words, check=True)
+    if not shutil.which("unshare"):
         return
     up = "ip link set lo up && exec \"$@\""
     words = ["unshare", "--net", "--", "sh", "-c", up, "sh"]
@@ -130,8 +137,11 @@ class Result:
         self.passed = 0
         self.failed = 0
 
+    def wants(self, name):
+        return not self.only or any(name.startswith(word) for word in self.only)
+
     def one(self, name, work, *arguments):
-        if self.only and not any(name.startswith(word) for word in self.only):
+        if not self.wants(name):
             return
         began = time.monotonic()
         try:

@@ -16,6 +16,16 @@ from yeoul_node import Node
 LISTENERS = ["--kafka", "localhost:9092", "--kafka", "localhost:9093"]
 
 
+def quick(result, node, folder):
+    tools = [ToolChecks(version, node.kafka, folder, node.data_dir) for version in peers.VERSIONS]
+    result.beside([WriteUps(folder).checks(), *[one.quick() for one in tools]])
+    result.java(folder, node.kafka)
+    # By now the log holds every codec, transactions, and their markers.
+    result.beside([one.quiet() for one in tools])
+    for one in ConnectChecks(node, folder).quick():
+        result.one(*one)
+
+
 def main():
     peers.own_network()
     result = peers.Result(sys.argv[1:])
@@ -23,13 +33,7 @@ def main():
         node = Node(folder, options=LISTENERS).start()
         node.kafka = "localhost:9092"
         try:
-            result.beside([
-                WriteUps(folder).checks(),
-                *[ToolChecks(version, node.kafka, folder, node.data_dir).quick() for version in peers.VERSIONS],
-            ])
-            result.java(folder, node.kafka)
-            for one in ConnectChecks(node, folder).quick():
-                result.one(*one)
+            quick(result, node, folder)
         finally:
             if node.process.poll() is not None:
                 result.failed += 1

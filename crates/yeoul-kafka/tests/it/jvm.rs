@@ -2,6 +2,7 @@
 //! `interop/jvm` runs the programs themselves.
 
 use yeoul_kafka_wire::ErrorCode;
+use yeoul_kafka_wire::api::create_topics::{CreatableTopic, CreateTopicsRequest};
 use yeoul_kafka_wire::api::metadata::{MetadataRequest, MetadataRequestTopic};
 
 use crate::Served;
@@ -32,4 +33,23 @@ async fn an_id_counts_beside_an_empty_name() {
         assert_eq!(unknown.error_code, ErrorCode::UNKNOWN_TOPIC_ID);
         assert_eq!((unknown.name, unknown.topic_id), (None, [9; 16]));
     }
+}
+
+/// Scripts around Kafka's tools look for these words in what a failed creation prints.
+#[tokio::test]
+async fn a_topic_already_exists_in_kafkas_words() {
+    let served = Served::new().await;
+    let mut client = Client::connect(served.addr).await;
+    client.create("t", 1).await;
+    let topic = CreatableTopic {
+        name: "t".into(),
+        num_partitions: 1,
+        replication_factor: 1,
+        ..CreatableTopic::default()
+    };
+    let request = CreateTopicsRequest { topics: vec![topic], ..Default::default() };
+    let again = client.call(7, request).await.topics.remove(0);
+    assert_eq!(again.error_code, ErrorCode::TOPIC_ALREADY_EXISTS);
+    let said = again.error_message.unwrap_or_default();
+    assert!(said.contains("already exists"), "{said}");
 }
