@@ -54,6 +54,8 @@ pub trait Disk: Debug + Send + Sync {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Bytes that can still be written, as the file system counts them.
     fn free_bytes(&self) -> io::Result<u64>;
+    /// Of the file system the root is on, used or not.
+    fn total_bytes(&self) -> io::Result<u64>;
     /// Takes an exclusive lock, or fails with [`io::ErrorKind::WouldBlock`] when another process
     /// holds it. `note` (this process's id) is left in the file for the other to read.
     fn lock(&self, path: &Path, note: &str) -> io::Result<Box<dyn DiskLock>>;

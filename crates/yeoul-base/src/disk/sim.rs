@@ -370,6 +370,10 @@ impl Disk for SimDisk {
         Ok(state.capacity_bytes.unwrap_or(1 << 40).saturating_sub(used as u64))
     }
 
+    fn total_bytes(&self) -> io::Result<u64> {
+        Ok(self.state().capacity_bytes.unwrap_or(1 << 40))
+    }
+
     fn lock(&self, path: &Path, note: &str) -> io::Result<Box<dyn DiskLock>> {
         if !self.state().locks.insert(path.to_owned()) {
             return Err(io::ErrorKind::WouldBlock.into());

@@ -48,6 +48,10 @@ impl Disk for FewFiles {
     fn free_bytes(&self) -> io::Result<u64> {
         self.disk.free_bytes()
     }
+
+    fn total_bytes(&self) -> io::Result<u64> {
+        self.disk.total_bytes()
+    }
     fn lock(&self, path: &Path, note: &str) -> io::Result<Box<dyn DiskLock>> {
         self.disk.lock(path, note)
     }

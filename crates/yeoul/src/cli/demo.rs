@@ -113,7 +113,7 @@ fn add_countries(example: &Path) -> Result<(), Failure> {
 
 fn welcome(demo: Demo, listeners: &Listeners, root: &Path) -> Result<Vec<String>, Failure> {
     let http = listeners.http.local_addr()?;
-    let kafka = listeners.kafka.first().map(|(_, listen)| listen.addr.to_string());
+    let kafka = listeners.kafka_addrs.first().map(ToString::to_string);
     let kafka = kafka.unwrap_or_default();
     let (topic, query) = match demo {
         Demo::Bikes => (

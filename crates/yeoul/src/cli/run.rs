@@ -8,10 +8,11 @@ use std::sync::Arc;
 use clap::Args;
 use tokio::net::TcpListener;
 
+use yeoul_kafka::Listener;
 use yeoul_pipeline::{Pipeline, SystemVars};
 
 use super::ports;
-use crate::node::{KafkaListen, Node, NodeOptions};
+use crate::node::{Node, NodeOptions};
 use crate::output::{self, Failure};
 
 const HTTP_DEFAULT: &str = "127.0.0.1:8888";
@@ -76,7 +77,10 @@ pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
 #[derive(Debug)]
 pub(crate) struct Listeners {
     pub(crate) http: TcpListener,
-    pub(crate) kafka: Vec<(TcpListener, KafkaListen)>,
+    /// `localhost` is a socket for each family.
+    pub(crate) kafka: Vec<(TcpListener, Listener)>,
+    /// One per listener, as bound.
+    pub(crate) kafka_addrs: Vec<SocketAddr>,
 }
 
 impl Listeners {
@@ -87,59 +91,77 @@ impl Listeners {
         args: &ServeArgs,
         next_free: bool,
     ) -> Result<Self, Failure> {
-        let http = bind(http, "--http", args.insecure, next_free).await?;
-        let mut listeners = Vec::new();
-        for listen in kafka {
-            let (listen, advertise) = match listen.split_once('=') {
-                Some((listen, advertise)) => (listen, Some(advertise.to_owned())),
-                None => (listen.as_str(), None),
-            };
-            let listener = bind(listen, "--kafka", args.insecure, next_free).await?;
-            let addr = listener.local_addr()?;
-            listeners.push((listener, KafkaListen { addr, advertise }));
+        let http = Listener { bind: http.to_owned(), advertise: None };
+        let mut sockets = bind(http, "--http", args.insecure, next_free).await?;
+        // The app's pages come from one socket; IPv4 is the one every browser tries.
+        sockets.truncate(1);
+        let Some((http, _)) = sockets.pop() else {
+            return Err(Failure::new("--http names no address"));
+        };
+        let (mut kafka_sockets, mut kafka_addrs) = (Vec::new(), Vec::new());
+        for text in kafka {
+            let listener = Listener::parse(text).map_err(|what| {
+                Failure::new(what).hint(
+                    "--kafka takes LISTEN[=ADVERTISE], such as 127.0.0.1:9092 or \
+                     0.0.0.0:9093=kafka:9093",
+                )
+            })?;
+            let bound = bind(listener, "--kafka", args.insecure, next_free).await?;
+            if let Some((socket, _)) = bound.first() {
+                kafka_addrs.push(socket.local_addr()?);
+            }
+            kafka_sockets.extend(bound);
         }
-        Ok(Self { http, kafka: listeners })
+        Ok(Self { http, kafka: kafka_sockets, kafka_addrs })
     }
 }
 
 async fn bind(
-    addr: &str,
+    mut listener: Listener,
     flag: &str,
     insecure: bool,
     next_free: bool,
-) -> Result<TcpListener, Failure> {
-    let addrs: Vec<SocketAddr> = tokio::net::lookup_host(addr)
-        .await
-        .map_err(|error| {
-            Failure::new(format!("`{addr}` is no address to listen on: {error}"))
-                .hint(format!("{flag} takes HOST:PORT, such as 127.0.0.1:8888"))
-        })?
-        .collect();
-    // `localhost` names both families: IPv4 is the one every client tries.
-    let Some(mut addr) = addrs.iter().find(|a| a.is_ipv4()).or(addrs.first()).copied() else {
-        return Err(Failure::new(format!("`{addr}` names no address")));
-    };
-    if !addr.ip().is_loopback() && !insecure {
-        return Err(Failure::new(format!(
-            "{addr} can be reached from other machines, and nothing asks them who they are"
-        ))
-        .hint("listen on 127.0.0.1, or say --insecure if the network itself is trusted"));
-    }
+) -> Result<Vec<(TcpListener, Listener)>, Failure> {
     loop {
-        match TcpListener::bind(addr).await {
-            Ok(listener) => return Ok(listener),
+        let name = listener.bind.clone();
+        let addrs: Vec<SocketAddr> = tokio::net::lookup_host(&name)
+            .await
+            .map_err(|error| {
+                Failure::new(format!("`{name}` is no address to listen on: {error}"))
+                    .hint(format!("{flag} takes HOST:PORT, such as 127.0.0.1:8888"))
+            })?
+            .collect();
+        let Some(addr) = addrs.first() else {
+            return Err(Failure::new(format!("`{name}` names no address")));
+        };
+        if let Some(open) = addrs.iter().find(|addr| !addr.ip().is_loopback())
+            && !insecure
+        {
+            return Err(Failure::new(format!(
+                "{open} can be reached from other machines, and nothing asks them who they are"
+            ))
+            .hint("listen on 127.0.0.1, or say --insecure if the network itself is trusted"));
+        }
+        match listener.sockets().await {
+            Ok(sockets) => {
+                return Ok(sockets.into_iter().map(|socket| (socket, listener.clone())).collect());
+            }
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                if next_free && addr.port() < u16::MAX {
-                    addr.set_port(addr.port() + 1);
+                let port = addr.port();
+                if next_free
+                    && port < u16::MAX
+                    && let Some((host, _)) = name.rsplit_once(':')
+                {
+                    listener.bind = format!("{host}:{}", port + 1);
                     continue;
                 }
-                let holder = ports::holder(addr.port())
+                let holder = ports::holder(port)
                     .map_or_else(String::new, |(pid, name)| format!(" by {name} (pid {pid})"));
-                return Err(Failure::new(format!("{addr} is taken{holder}")).hint(format!(
+                return Err(Failure::new(format!("{name} is taken{holder}")).hint(format!(
                     "choose another with {flag} HOST:PORT; port 0 picks a free one"
                 )));
             }
-            Err(error) => return Err(Failure::new(format!("cannot listen on {addr}: {error}"))),
+            Err(error) => return Err(Failure::new(format!("cannot listen on {name}: {error}"))),
         }
     }
 }
@@ -151,7 +173,7 @@ pub(crate) fn open(
 ) -> Result<Arc<Node>, Failure> {
     Node::open(NodeOptions {
         data_dir,
-        kafka: listeners.kafka.iter().map(|(_, listen)| listen.clone()).collect(),
+        kafka: listeners.kafka_addrs.clone(),
         memory_bytes: match &args.memory_limit {
             Some(text) => Some(bytes_of(text)?),
             None => None,
@@ -167,7 +189,7 @@ pub(crate) async fn serve(
     welcome: &[String],
 ) -> Result<ExitCode, Failure> {
     let http = listeners.http.local_addr()?;
-    let kafka: Vec<_> = listeners.kafka.iter().map(|(_, listen)| listen.addr).collect();
+    let kafka = listeners.kafka_addrs.clone();
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let faces = node.serve(listeners, args.allow_host.clone(), args.insecure, stopped).await?;
     if let Some(path) = &args.ready_file {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use yeoul_base::{NewTopic, StoreError};
+use yeoul_base::{NewTopic, Store, StoreError};
 use yeoul_connect::{SourceContext, SourceHandle, SourceState};
 use yeoul_format::Schema;
 use yeoul_pipeline::{Granularity, Named, Pipeline, SourceSpec, StreamSpec, TableSpec, TopicSpec};
@@ -15,6 +15,7 @@ use yeoul_table::Table;
 use yeoul_web::dto::{NodeKind, NodeState};
 
 use super::flow::ComponentView;
+use super::positions::{self, InputPosition};
 use super::{Component, Node};
 use crate::output::Failure;
 
@@ -184,6 +185,12 @@ impl Component for Stream {
         view
     }
 
+    fn positions(&self, store: &dyn Store) -> Vec<InputPosition> {
+        positions::of_topics(store, self.inputs.iter(), |topic, partition, _| {
+            positions::of_stream(store, &self.name, topic, partition)
+        })
+    }
+
     fn stop(self: Box<Self>) {
         self.handle.stop();
     }
@@ -246,6 +253,16 @@ impl Component for IngestedTable {
             });
         }
         view
+    }
+
+    /// Rows that are not sealed are made of the topic again after a restart.
+    fn positions(&self, store: &dyn Store) -> Vec<InputPosition> {
+        let table = self.handle.table();
+        positions::of_topics(store, std::iter::once(&self.topic), |_, _, part| {
+            let next = table.as_ref()?.next_offset(part)?;
+            let start = store.ends(part).map_or(0, |ends| ends.start);
+            Some((next, table.as_ref()?.committed_offset(part).unwrap_or(start)))
+        })
     }
 
     fn stop(self: Box<Self>) {

@@ -15,7 +15,7 @@ use yeoul_web::dto::{
 };
 use yeoul_web::{ApiError, BoxFuture, LiveQuery, Problem, Tail};
 
-use super::{Node, describe, records};
+use super::{Node, describe, metrics, records};
 
 /// Rows of an answer to a page or a script.
 const ROWS_MAX: usize = 10_000;
@@ -33,7 +33,7 @@ impl yeoul_web::Node for Face {
             name: first.map_or_else(|| "yeoul".to_owned(), |pipeline| pipeline.name.clone()),
             timezone: first.map_or("UTC", |pipeline| pipeline.timezone.name()).to_owned(),
             started_ms: node.started_ms,
-            kafka: node.options.kafka.iter().map(|listen| listen.addr.to_string()).collect(),
+            kafka: node.options.kafka.iter().map(ToString::to_string).collect(),
             data_dir: node.options.data_dir.display().to_string(),
         }
     }
@@ -186,7 +186,7 @@ impl yeoul_web::Node for Face {
     }
 
     fn metrics(&self, out: &mut String) {
-        describe::metrics(&self.0, out);
+        metrics::write(&self.0, out);
     }
 
     fn ready(&self) -> Result<(), String> {

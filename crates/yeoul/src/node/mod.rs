@@ -5,7 +5,9 @@ mod build;
 mod describe;
 mod face;
 mod flow;
+mod metrics;
 pub(crate) mod plan;
+mod positions;
 mod records;
 
 use std::collections::BTreeMap;
@@ -17,8 +19,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use yeoul_base::{Clock, Disk, OsRand, Rand, RealDisk, Store, SystemClock};
-use yeoul_kafka::{KafkaGroups, KafkaMetrics, KafkaOptions, KafkaServer, Listener};
-use yeoul_log::{Log, LogOptions};
+use yeoul_kafka::{ComponentGroups, KafkaGroups, KafkaMetrics, KafkaOptions, KafkaServer};
+use yeoul_log::{Holds, Log, LogOptions};
 use yeoul_pipeline::Pipeline;
 use yeoul_sql::{Catalog, Engine, EngineOptions};
 use yeoul_stream::Lookups;
@@ -27,6 +29,7 @@ use yeoul_web::WebOptions;
 use crate::cli::Listeners;
 use crate::output::{self, Failure};
 use flow::{ComponentView, Sampler};
+use positions::Readers;
 
 /// Rates are sampled this often, so that the first look at a node already shows them.
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
@@ -35,23 +38,27 @@ const QUERY_THREADS: usize = 2;
 const QUERY_BYTES_DEFAULT: usize = 256 << 20;
 
 #[derive(Debug, Clone)]
-pub(crate) struct KafkaListen {
-    pub(crate) addr: SocketAddr,
-    /// `host[:port]` that clients are told.
-    pub(crate) advertise: Option<String>,
-}
-
-#[derive(Debug, Clone)]
 pub(crate) struct NodeOptions {
     pub(crate) data_dir: PathBuf,
-    pub(crate) kafka: Vec<KafkaListen>,
+    pub(crate) kafka: Vec<SocketAddr>,
     /// For all queries together.
     pub(crate) memory_bytes: Option<usize>,
+}
+
+/// How much of the disk may be kept for components that are behind what retention would keep.
+fn hold_bytes_max(disk: &dyn Disk) -> u64 {
+    const SHARE: u64 = 5;
+    // Where the size is not to be had, what is free at the start is a bound, too.
+    disk.total_bytes().or_else(|_| disk.free_bytes()).unwrap_or(u64::MAX) / SHARE
 }
 
 /// Something that runs: a source, a stream or a table.
 trait Component: Send + Sync {
     fn view(&self) -> ComponentView;
+    /// How far it is in what it reads; a source reads no topic.
+    fn positions(&self, _: &dyn Store) -> Vec<positions::InputPosition> {
+        Vec::new()
+    }
     /// Returns when it no longer works and all it committed is durable.
     fn stop(self: Box<Self>);
 }
@@ -89,6 +96,7 @@ pub(crate) struct Node {
     queries: Mutex<Option<tokio::runtime::Runtime>>,
     graph: Mutex<Graph>,
     sampler: Sampler,
+    readers: Arc<Readers>,
     started_ms: i64,
     kafka: OnceLock<(Arc<KafkaMetrics>, KafkaGroups)>,
     /// Holds the reason once the log had to close itself.
@@ -139,6 +147,8 @@ impl Node {
         let rand: Arc<dyn Rand> = Arc::new(OsRand::new());
         let (fatal, failed) = watch::channel(None);
         let log_options = LogOptions {
+            holds_expected: true,
+            hold_bytes_max: hold_bytes_max(disk.as_ref()),
             on_fatal: Some(Arc::new(move |reason: &str| {
                 fatal.send_replace(Some(reason.to_owned()));
             })),
@@ -174,6 +184,7 @@ impl Node {
             queries: Mutex::new(Some(queries)),
             graph: Mutex::new(graph),
             sampler: Sampler::default(),
+            readers: Arc::default(),
             started_ms,
             kafka: OnceLock::new(),
             failed,
@@ -203,13 +214,17 @@ impl Node {
             // A sender that is gone means the same.
             let _ = stopped.wait_for(|stop| *stop).await;
         };
-        let options = KafkaOptions { listeners: Vec::new(), ..KafkaOptions::default() };
-        let sockets = listeners.kafka.into_iter().map(|(socket, listen)| {
-            (socket, Listener { bind: listen.addr.to_string(), advertise: listen.advertise })
-        });
+        // The components of kept pipelines run by now: nothing is let go that they need.
+        self.readers.publish(self.positions());
+        self.log.set_holds(Arc::clone(&self.readers) as Arc<dyn Holds>);
+        let options = KafkaOptions {
+            listeners: Vec::new(),
+            components: Some(Arc::clone(&self.readers) as Arc<dyn ComponentGroups>),
+            ..KafkaOptions::default()
+        };
         let kafka = KafkaServer::from_sockets(
             options,
-            sockets.collect(),
+            listeners.kafka,
             Arc::clone(&self.store),
             Arc::clone(&self.clock),
             Arc::clone(&self.rand),
@@ -239,7 +254,10 @@ impl Node {
             loop {
                 tokio::select! {
                     () = &mut end => break,
-                    () = tokio::time::sleep(SAMPLE_EVERY) => drop(node.flow()),
+                    () = tokio::time::sleep(SAMPLE_EVERY) => {
+                        drop(node.flow());
+                        node.readers.publish(node.positions());
+                    }
                 }
             }
         });
