@@ -2,7 +2,7 @@
 //! their remedy on stderr.
 
 use std::fmt;
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Write};
 
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
@@ -75,6 +75,19 @@ pub(crate) fn line(text: impl AsRef<str>) -> Result<(), Failure> {
 pub(crate) fn remark(text: impl AsRef<str>) {
     // A closed stderr leaves nobody to tell.
     let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
+}
+
+/// Asks on the terminal; where nobody can answer, the command must say so itself.
+pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
+    let input = std::io::stdin();
+    if !input.is_terminal() {
+        return Err(Failure::new(format!("{question} Nobody is here to say yes"))
+            .hint("give --yes, or --dry-run to look only"));
+    }
+    remark(format!("{question} [y/N]"));
+    let mut answer = String::new();
+    input.lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 pub(crate) fn on_terminal() -> bool {

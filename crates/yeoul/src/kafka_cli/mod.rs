@@ -9,6 +9,7 @@ mod produce;
 mod record;
 mod reset;
 mod topics;
+mod trim;
 
 pub(crate) use consume::{ConsumeArgs, consume};
 pub(crate) use groups::{GroupsArgs, groups};

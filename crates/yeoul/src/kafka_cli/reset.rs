@@ -2,7 +2,6 @@
 //! changes it once it was told yes.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, IsTerminal};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -54,7 +53,7 @@ pub(super) fn reset(
     if args.dry_run {
         return Ok(());
     }
-    if !args.yes && !ask(&args.name)? {
+    if !args.yes && !output::confirm(&format!("move group `{}`?", args.name))? {
         output::remark("nothing changed");
         return Ok(());
     }
@@ -124,16 +123,4 @@ fn show(moves: &[Move], output: Output) -> Result<(), Failure> {
         vec![step.topic.clone(), step.partition.to_string(), from, step.to.to_string(), again]
     });
     output::line(output::table(&["topic", "partition", "now", "then", "to read"], rows))
-}
-
-fn ask(group: &str) -> Result<bool, Failure> {
-    let input = std::io::stdin();
-    if !input.is_terminal() {
-        return Err(Failure::new(format!("group `{group}` is not moved without a yes"))
-            .hint("give --yes, or --dry-run to look only"));
-    }
-    output::remark(format!("move group `{group}`? [y/N]"));
-    let mut answer = String::new();
-    input.lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -1,4 +1,4 @@
-//! `yeoul topics list | create | describe | alter | delete`.
+//! `yeoul topics list | create | describe | alter | trim | delete`.
 
 use std::process::ExitCode;
 
@@ -17,6 +17,7 @@ use yeoul_kafka_wire::api::list_offsets::{EARLIEST, LATEST};
 use yeoul_kafka_wire::api::metadata::MetadataTopic;
 
 use super::client::{Bootstrap, Cluster, check};
+use super::trim::TrimArgs;
 use crate::output::{self, Failure, Output};
 
 /// How long the broker may take for a change.
@@ -66,6 +67,8 @@ enum TopicsCommand {
         #[arg(long, short, value_parser = clap::value_parser!(i32).range(1..))]
         partitions: Option<i32>,
     },
+    /// Remove the records before a place
+    Trim(TrimArgs),
     /// Remove topics with all their records
     Delete {
         #[arg(required = true)]
@@ -92,6 +95,7 @@ pub(crate) fn topics(args: TopicsArgs, output: Output) -> Result<ExitCode, Failu
         TopicsCommand::Alter { name, config, unset, partitions } => {
             alter(&mut cluster, &name, config, unset, partitions)?;
         }
+        TopicsCommand::Trim(trim) => super::trim::trim(&mut cluster, &trim, output)?,
         TopicsCommand::Delete { names } => delete(&mut cluster, names)?,
     }
     Ok(ExitCode::SUCCESS)
