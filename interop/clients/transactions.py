@@ -129,6 +129,8 @@ def transactions_confluent(node, restart=False):
                 node.kill()
                 node.start()
             if abort:
+                # What is not sent yet would be dropped by the client, and nothing would be aborted here.
+                producer.flush(LIMIT_S)
                 producer.abort_transaction(LIMIT_S)
             else:
                 producer.commit_transaction(LIMIT_S)
@@ -219,6 +221,7 @@ def transactions_aiokafka(node):
                     async with producer.transaction():
                         for message in messages:
                             await producer.send("txn-aio-out", b"%d" % (int(message.value) ** 2), partition=0)
+                        await producer.flush()
                         offsets = {TopicPartition(partition.topic, partition.partition): messages[-1].offset + 1}
                         await producer.send_offsets_to_transaction(offsets, "workers-aio")
                         if abort:
@@ -257,6 +260,8 @@ def transactions_kafka_python(node):
             offsets = {partition: OffsetAndMetadata(messages[-1].offset + 1, "", -1)}
             producer.send_offsets_to_transaction(offsets, consumer.group_metadata())
             if batches % 3 == 0:
+                # What is not sent yet would be dropped by the client, and nothing would be aborted here.
+                producer.flush()
                 producer.abort_transaction()
                 consumer.seek(partition, messages[0].offset)
             else:
