@@ -11,7 +11,10 @@
 //! whoever ends one has therefore seen all of it, or is refused and looks again.
 
 mod facts;
+mod look;
 mod state;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +73,23 @@ enum Change<T> {
     Forget(T),
 }
 
+/// What refused commits have told about the log, for the next plan.
+#[derive(Debug, Default)]
+struct Learned {
+    /// Partitions whose topic was deleted.
+    gone: BTreeSet<PartId>,
+    /// A partition has seen the producer with this epoch, −1: none told so. Only batches that are
+    /// not of this coordinator's making can be ahead of it, and markers of an older epoch would
+    /// be refused for ever, so the transactional id goes on from there.
+    epoch: i16,
+}
+
+impl Learned {
+    fn raised(&self, found: &Transaction) -> Transaction {
+        Transaction { epoch: found.epoch.max(self.epoch), ..found.clone() }
+    }
+}
+
 /// In whose name offsets join a transaction.
 #[derive(Clone, Copy)]
 struct Via<'a> {
@@ -99,18 +119,18 @@ impl Transactions {
     }
 
     /// Plans a change on what is there and commits it if that is still so; else again. `plan`
-    /// also gets the partitions that turned out to be deleted.
+    /// also gets what was learned from commits that were refused.
     async fn change<T>(
         &self,
         id: &str,
         via: Option<Via<'_>>,
-        plan: impl Fn(Option<&Transaction>, &BTreeSet<PartId>) -> Result<Change<T>, ErrorCode>,
+        plan: impl Fn(Option<&Transaction>, &Learned) -> Result<Change<T>, ErrorCode>,
     ) -> Result<T, ErrorCode> {
-        let mut gone = BTreeSet::new();
+        let mut learned = Learned { epoch: -1, ..Learned::default() };
         for _ in 0..ATTEMPTS {
             let found = self.load(id)?;
             let (next, mut commit, answer) =
-                match plan(found.as_ref().map(|(_, transaction)| transaction), &gone)? {
+                match plan(found.as_ref().map(|(_, transaction)| transaction), &learned)? {
                     Change::Nothing(answer) => return Ok(answer),
                     Change::Become { next, commit, answer } => (Some(next), commit, answer),
                     Change::Forget(answer) => (None, Commit::default(), answer),
@@ -130,7 +150,13 @@ impl Transactions {
                 }
                 Err(CommitRefused::Store(StoreError::GuardMismatch(_))) => {}
                 Err(CommitRefused::Store(StoreError::UnknownPartition(part))) => {
-                    gone.insert(part);
+                    learned.gone.insert(part);
+                }
+                Err(CommitRefused::Store(StoreError::ProducerFenced { current, .. }))
+                    if current > learned.epoch =>
+                {
+                    tracing::warn!(id, current, "a partition knows the producer by a later epoch");
+                    learned.epoch = current;
                 }
                 Err(CommitRefused::Claim(code)) => return Err(code),
                 Err(CommitRefused::Store(error)) => {
@@ -168,16 +194,17 @@ impl Transactions {
         }
         let mut fresh = None;
         loop {
-            let become_ = |found: Option<&Transaction>, gone: &BTreeSet<PartId>| {
+            let become_ = |found: Option<&Transaction>, learned: &Learned| {
                 if found.is_none() && self.lock().known() >= IDS_MAX {
                     tracing::warn!(id, "refused: {IDS_MAX} transactional ids are known already");
                     return Err(ErrorCode::INVALID_REQUEST);
                 }
                 let now_ms = self.clock.now_ms();
-                match Transaction::init(found, expected, timeout_ms, now_ms, fresh)? {
+                let found = found.map(|found| learned.raised(found));
+                match Transaction::init(found.as_ref(), expected, timeout_ms, now_ms, fresh)? {
                     Init::NeedsId => Ok(Change::Nothing(None)),
                     Init::Become { next, abort } => {
-                        let end = abort.map(|producer| self.ending(producer, false, gone));
+                        let end = abort.map(|producer| self.ending(producer, false, learned));
                         let answer = Some(next.identity());
                         Ok(Change::Become { next, commit: end.unwrap_or_default(), answer })
                     }
@@ -212,7 +239,7 @@ impl Transactions {
         if id.is_empty() {
             return Err(ErrorCode::INVALID_REQUEST);
         }
-        let plan = |found: Option<&Transaction>, _: &BTreeSet<PartId>| {
+        let plan = |found: Option<&Transaction>, _: &Learned| {
             let found = Transaction::check(found, from)?;
             let held: BTreeSet<PartId> = self.parts(from.producer_id).into_iter().collect();
             let new: Vec<_> = parts.difference(&held).collect();
@@ -243,7 +270,7 @@ impl Transactions {
         if id.is_empty() {
             return Err(ErrorCode::INVALID_REQUEST);
         }
-        let plan = |found: Option<&Transaction>, _: &BTreeSet<PartId>| {
+        let plan = |found: Option<&Transaction>, _: &Learned| {
             let found = Transaction::check(found, from)?;
             let key = facts::group_key(from.producer_id, group);
             let open = found.status == Status::Ongoing;
@@ -278,7 +305,7 @@ impl Transactions {
         if id.is_empty() {
             return Err(ErrorCode::INVALID_REQUEST);
         }
-        let plan = |found: Option<&Transaction>, _: &BTreeSet<PartId>| {
+        let plan = |found: Option<&Transaction>, _: &Learned| {
             let found = Transaction::check(found, from)?;
             let group = facts::group_key(from.producer_id, &claim.group);
             let member = self.store.fact(group.kind, &group.key);
@@ -314,15 +341,15 @@ impl Transactions {
         if id.is_empty() {
             return Err(ErrorCode::INVALID_REQUEST);
         }
-        let plan = |found: Option<&Transaction>, gone: &BTreeSet<PartId>| match Transaction::check(
-            found, from,
-        )?
-        .end(commit, self.clock.now_ms())?
-        {
-            End::Already => Ok(Change::Nothing(())),
-            End::Become(next) => {
-                let commit = self.ending(from, commit, gone);
-                Ok(Change::Become { next, commit, answer: () })
+        let plan = |found: Option<&Transaction>, learned: &Learned| {
+            let found = Transaction::check(found, from)?;
+            match found.end(commit, self.clock.now_ms())? {
+                End::Already => Ok(Change::Nothing(())),
+                End::Become(next) => {
+                    let next = learned.raised(&next);
+                    let commit = self.ending(next.identity(), commit, learned);
+                    Ok(Change::Become { next, commit, answer: () })
+                }
             }
         };
         self.change(id, None, plan).await
@@ -330,13 +357,13 @@ impl Transactions {
 
     /// Everything that ends a transaction: markers of `producer` for all its partitions, its
     /// offsets, its facts. Topics that were deleted meanwhile are left out.
-    fn ending(&self, producer: Identity, commit: bool, gone: &BTreeSet<PartId>) -> Commit {
+    fn ending(&self, producer: Identity, commit: bool, learned: &Learned) -> Commit {
         let Identity { producer_id, epoch } = producer;
         let batch = marker(producer_id, epoch, commit, COORDINATOR_EPOCH, self.clock.now_ms());
         let mut end = Commit::default();
         for (key, part) in facts::parts(&*self.store, producer_id) {
             end.facts.push((key, None));
-            let part = part.filter(|part| !gone.contains(part));
+            let part = part.filter(|part| !learned.gone.contains(part));
             if let Some(part) = part.filter(|part| self.store.ends(*part).is_some()) {
                 end.appends.push(Append { part, batch: batch.clone() });
             }
@@ -354,100 +381,6 @@ impl Transactions {
             end.facts.push((pending.fact, None));
         }
         end
-    }
-
-    /// Whether a transactional batch may be appended: the guard its commit must carry.
-    pub(crate) fn admit(&self, id: &str, from: Identity, part: PartId) -> Result<Guard, ErrorCode> {
-        let found = self.load(id)?.map(|(_, transaction)| transaction);
-        let found = match Transaction::check(found.as_ref(), from) {
-            Ok(found) => found,
-            // What producers expect to hear of it from a partition.
-            Err(ErrorCode::PRODUCER_FENCED) => return Err(ErrorCode::INVALID_PRODUCER_EPOCH),
-            Err(code) => return Err(code),
-        };
-        let key = facts::part_key(from.producer_id, part);
-        let expect = self.store.fact(key.kind, &key.key);
-        let current = Membership::of(found);
-        let member = expect.as_ref().is_some_and(|value| {
-            Membership::decode(value).is_ok_and(|membership| membership == current)
-        });
-        if found.status == Status::Ongoing && member {
-            Ok(Guard { key, expect })
-        } else {
-            Err(ErrorCode::INVALID_TXN_STATE)
-        }
-    }
-
-    /// Whether a producer's open transaction has a partition: it sends no plain batches there.
-    pub(crate) fn has_part(&self, producer_id: i64, part: PartId) -> bool {
-        if self.lock().none_open() {
-            return false;
-        }
-        let key = facts::part_key(producer_id, part);
-        self.store.fact(key.kind, &key.key).is_some()
-    }
-
-    /// Ends a producer's transaction in one partition only, by a person's order. The transaction
-    /// goes on without it.
-    pub(crate) async fn abort_part(&self, from: Identity, part: PartId) -> Result<(), ErrorCode> {
-        let key = facts::part_key(from.producer_id, part);
-        let expect = self.store.fact(key.kind, &key.key);
-        let Some(membership) = expect.as_ref().and_then(|value| Membership::decode(value).ok())
-        else {
-            return Err(ErrorCode::INVALID_TXN_STATE);
-        };
-        if membership.epoch != from.epoch {
-            return Err(ErrorCode::INVALID_PRODUCER_EPOCH);
-        }
-        let now_ms = self.clock.now_ms();
-        let batch = marker(from.producer_id, from.epoch, false, COORDINATOR_EPOCH, now_ms);
-        let commit = Commit {
-            guards: vec![Guard { key: key.clone(), expect }],
-            appends: vec![Append { part, batch }],
-            facts: vec![(key, None)],
-            ..Commit::default()
-        };
-        match commit_on(&*self.store, commit).await {
-            Ok(_) => Ok(()),
-            Err(StoreError::GuardMismatch(_)) => Err(ErrorCode::INVALID_TXN_STATE),
-            Err(error) => Err(errors::of_store(&error)),
-        }
-    }
-
-    /// The partitions for which open transactions hold offsets of a group.
-    pub(crate) fn unstable(&self, group: &str) -> BTreeSet<OffsetKey> {
-        if self.lock().none_open() {
-            return BTreeSet::new();
-        }
-        facts::unstable(&*self.store, group).into_keys().collect()
-    }
-
-    /// A group is deleted: offsets in open transactions go with it. Returns whether there were.
-    pub(crate) async fn forget_group(&self, group: &str) -> Result<bool, ErrorCode> {
-        let pending = facts::unstable(&*self.store, group);
-        if pending.is_empty() {
-            return Ok(false);
-        }
-        let facts = pending.into_values().map(|key| (key, None)).collect();
-        match commit_on(&*self.store, Commit { facts, ..Commit::default() }).await {
-            Ok(_) => Ok(true),
-            Err(error) => Err(errors::of_coordinator(&error)),
-        }
-    }
-
-    /// One transactional id.
-    pub(crate) fn describe(&self, id: &str) -> Result<Option<Transaction>, ErrorCode> {
-        Ok(self.load(id)?.map(|(_, transaction)| transaction))
-    }
-
-    /// The partitions in a producer's open transaction.
-    pub(crate) fn parts(&self, producer_id: i64) -> Vec<PartId> {
-        facts::parts(&*self.store, producer_id).into_iter().filter_map(|(_, part)| part).collect()
-    }
-
-    /// Every transactional id, by name.
-    pub(crate) fn list(&self) -> Vec<(String, Transaction)> {
-        facts::transactions(&*self.store)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Index> {

@@ -14,10 +14,13 @@ use super::{Identity, Status, Transactions, facts};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
+/// Done to the store beneath, once.
+type Before = Box<dyn FnMut(&MemStore) + Send>;
+
 /// A store before which something may happen to each commit.
 struct Raced {
     beneath: MemStore,
-    before: Mutex<Option<Box<dyn FnMut(&MemStore) + Send>>>,
+    before: Mutex<Option<Before>>,
     full: AtomicUsize,
 }
 
@@ -56,8 +59,7 @@ fn world() -> World {
     let beneath = MemStore::new();
     let new = NewTopic { name: "t".into(), partitions: 2, config: BTreeMap::new() };
     let topic = beneath.create_topic(new).expect("created");
-    let store =
-        Arc::new(Raced { beneath, before: Mutex::default(), full: AtomicUsize::default() });
+    let store = Arc::new(Raced { beneath, before: Mutex::default(), full: AtomicUsize::default() });
     let clock = Arc::new(ManualClock::at_ms(1_000_000));
     let transactions = Transactions::new(store.clone(), clock.clone());
     World { store, clock, transactions, parts: topic.partitions.iter().copied().collect() }

@@ -129,15 +129,15 @@ impl Transactions {
 
     async fn do_due(&self, id: &str) -> Result<(), ErrorCode> {
         let now_ms = self.clock.now_ms();
-        self.change(id, None, |found, gone| {
+        self.change(id, None, |found, learned| {
             let Some(found) = found else { return Ok(Change::Nothing(())) };
-            if let Some(next) = found.time_out(now_ms) {
+            if let Some(next) = learned.raised(found).time_out(now_ms) {
                 tracing::info!(
                     id,
                     timeout_ms = found.timeout_ms,
                     "a transaction is aborted: its time is over"
                 );
-                let commit = self.ending(next.identity(), false, gone);
+                let commit = self.ending(next.identity(), false, learned);
                 return Ok(Change::Become { next, commit, answer: () });
             }
             let idle = found.status != Status::Ongoing;

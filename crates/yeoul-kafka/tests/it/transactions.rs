@@ -356,6 +356,43 @@ async fn what_cannot_be_is_refused_with_kafkas_code() {
     assert_eq!(producer.add_group(&mut client, "").await, ErrorCode::INVALID_GROUP_ID);
 }
 
+/// Somebody writes under the producer's id with an epoch nobody gave: a partition then refuses
+/// the coordinator's markers. The end must come all the same.
+#[tokio::test]
+async fn a_forged_epoch_does_not_hold_a_transaction_open() {
+    let (_served, mut client) = ready().await;
+    client.create("u", 1).await;
+    for (round, forged) in [(0, 5), (1, i16::MAX), (2, i16::MAX)] {
+        let mut producer = Producer::init(&mut client, "p").await;
+        let mut forger = BatchBuilder::new(Codec::None);
+        forger.producer(producer.producer_id, forged, 0);
+        forger.push(1_000, None, Some(b"forged"), &[]);
+        let forged = client.produce("t", forger.finish().expect("not empty")).await;
+        assert_eq!(forged.error_code, OK, "nothing tells it from the producer's own");
+        producer.add(&mut client, "t").await;
+        producer.add(&mut client, "u").await;
+        assert_eq!(producer.send(&mut client, "t", "x").await, ErrorCode::INVALID_PRODUCER_EPOCH);
+        producer.sequence = 0;
+        assert_eq!(producer.send(&mut client, "u", "y").await, OK);
+        match round {
+            0 => assert_eq!(producer.end(&mut client, true).await, OK),
+            1 => assert_eq!(producer.end(&mut client, false).await, OK),
+            _ => drop(Producer::init(&mut client, "p").await),
+        }
+        let fenced = producer.add(&mut client, "t").await;
+        assert!(!fenced.is_ok(), "it would meet the forged epoch again");
+        for topic in ["t", "u"] {
+            let got = committed_fetch(&mut client, topic, 0).await;
+            assert_eq!(got.last_stable_offset, got.high_watermark, "{topic} is stuck");
+        }
+    }
+    assert_eq!(committed_values(&mut client, "u").await, ["y"]);
+    let mut producer = Producer::init(&mut client, "p").await;
+    producer.add(&mut client, "t").await;
+    assert_eq!(producer.send(&mut client, "t", "at last").await, OK);
+    assert_eq!(producer.end(&mut client, true).await, OK);
+}
+
 /// Two ends at once, an end and a takeover at once: one wins, and the records agree with it.
 #[tokio::test]
 async fn of_two_that_end_a_transaction_at_once_one_wins() {
