@@ -1,5 +1,6 @@
 //! What the fuzz target of the listener calls: one connection's bytes through the frame reader
-//! and the handlers to a store, without a socket. Only compiled for fuzzing.
+//! and the handlers to a store, without a socket. Only compiled for fuzzing and
+//! for this crate's own tests, so that it is not broken unseen.
 //!
 //! Invariant: every call returns for every input; a panic is the finding.
 
@@ -40,7 +41,7 @@ pub async fn connection(
     bytes: &[u8],
 ) -> Vec<usize> {
     let options = KafkaOptions::default();
-    let broker = Arc::new(Broker::new(options, store, clock, rand));
+    let broker = Arc::new(Broker::new(options, Vec::new(), store, clock, rand));
     let peer = Arc::new(Peer {
         addr: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1),
         advertised_host: "localhost".into(),
@@ -153,4 +154,29 @@ fn commit(group: &str) -> OffsetCommitRequest {
     let partition = OffsetCommitPartition { committed_offset: 1, ..Default::default() };
     let topics = vec![OffsetCommitTopic { name: "t".into(), partitions: vec![partition] }];
     OffsetCommitRequest { group_id: group.into(), topics, ..OffsetCommitRequest::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use yeoul_base::{MemStore, NewTopic, SeededRand, SystemClock};
+    use yeoul_log::batch::{BatchBuilder, Codec};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_seed_goes_through() {
+        let mut builder = BatchBuilder::new(Codec::None);
+        builder.push(1, None, Some(b"v"), &[]);
+        let batch = builder.finish().expect("a record");
+        for seed in conversations(&batch) {
+            let store = MemStore::new();
+            let new = NewTopic { name: "t".into(), partitions: 1, config: Default::default() };
+            store.create_topic(new).expect("made");
+            let clock = Arc::new(SystemClock::new());
+            let rand = Arc::new(SeededRand::new(7));
+            let answers = connection(Arc::new(store), clock, rand, &seed).await;
+            assert_eq!(answers.len(), 4, "a request was not answered");
+        }
+        sample_facts().iter().for_each(|fact| facts(fact));
+    }
 }

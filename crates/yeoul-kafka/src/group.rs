@@ -33,7 +33,7 @@ use state::Group;
 
 pub use components::{ComponentGroup, ComponentGroups, ComponentOffset};
 pub(crate) use facts::{Committed, OffsetKey};
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use facts::{fuzz_facts, sample_facts};
 pub(crate) use offsets::{Claim, CommitRefused};
 pub(crate) use state::Caller;

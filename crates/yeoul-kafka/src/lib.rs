@@ -10,7 +10,7 @@
 mod broker;
 mod connection;
 mod errors;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod group;
 mod handle;

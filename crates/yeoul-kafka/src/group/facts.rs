@@ -196,7 +196,7 @@ pub(crate) fn names(store: &dyn Store) -> BTreeSet<String> {
 }
 
 /// Any bytes as key and as value.
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz_facts(data: &[u8]) {
     if let Ok((group, key)) = decode_key(data) {
         let written = key.fact(group);
@@ -214,7 +214,7 @@ pub(crate) fn fuzz_facts(data: &[u8]) {
 }
 
 /// Keys and values.
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn sample_facts() -> Vec<Vec<u8>> {
     let key = OffsetKey { topic: TopicId([1; 16]), partition: 1 };
     let value = Committed { offset: 5, leader_epoch: 1, metadata: "m".into(), committed_ms: 1 };
