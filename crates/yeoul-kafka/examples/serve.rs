@@ -20,7 +20,7 @@ async fn main() -> io::Result<()> {
     let ready_file = args.next();
     let clock = Arc::new(SystemClock::new());
     let rand = Arc::new(OsRand::new());
-    let disk = Arc::new(RealDisk::new(dir)?);
+    let disk = Arc::new(RealDisk::new(&dir)?);
     let (closed, mut fatal) = watch::channel(None);
     let (log, _) = Log::open(disk, clock.clone(), rand.clone(), log_options(args, closed)?)
         .map_err(io::Error::other)?;

@@ -1,5 +1,7 @@
 //! The coordinator over a store in memory: races by hand, time by hand.
 
+mod crash;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
