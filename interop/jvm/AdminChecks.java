@@ -61,8 +61,14 @@ final class AdminChecks {
         var byId = peer.admin.describeTopics(TopicCollection.ofTopicIds(List.of(seen.topicId()))).allTopicIds();
         Peer.same(Peer.get(byId).get(seen.topicId()).name(), name, "by its id");
         Peer.get(peer.admin.createPartitions(Map.of(name, NewPartitions.increaseTo(5))).all());
-        seen = Peer.get(peer.admin.describeTopics(List.of(name)).allTopicNames()).get(name);
-        Peer.same(seen.partitions().size(), 5, "partitions after adding");
+        // Apache Kafka's broker learns of it behind the answer.
+        Peer.until("the added partitions", () -> {
+            try {
+                return Peer.get(peer.admin.describeTopics(List.of(name)).allTopicNames()).get(name).partitions().size() == 5;
+            } catch (Exception error) {
+                throw new AssertionError(error);
+            }
+        });
         Peer.get(peer.admin.deleteTopics(TopicCollection.ofTopicIds(List.of(seen.topicId()))).all());
         Peer.check(!Peer.get(peer.admin.listTopics().names()).contains(name), "deleted by id and listed");
         return "made, described, extended, deleted by id";
