@@ -50,8 +50,9 @@ pub(crate) fn page(
         let Some(ends) = store.ends(*part) else { continue };
         let from = match query.from {
             From::Earliest => ends.start,
-            From::Latest => (ends.high - to_offset(limit)).max(ends.start),
-            From::Offset(offset) => offset.clamp(ends.start, ends.high),
+            // Beyond the stable end are records that may yet be aborted.
+            From::Latest => (ends.stable - to_offset(limit)).max(ends.start),
+            From::Offset(offset) => offset.clamp(ends.start, ends.stable.max(ends.start)),
         };
         let read = read_from(store, *part, from, limit).map_err(refused)?;
         records.extend(read.into_iter().map(|record| show(number, record)));
@@ -127,7 +128,7 @@ pub(crate) fn tail(store: Arc<dyn Store>, topic: &str, limit: usize) -> Result<T
     let mut places: Vec<_> = topic
         .partitions
         .iter()
-        .map(|part| (*part, store.ends(*part).unwrap_or_default().high))
+        .map(|part| (*part, store.ends(*part).unwrap_or_default().stable))
         .collect();
     let first = page(&store, &topic.name, &query)?;
     let (send, receive) = mpsc::channel(TAIL_BATCHES_MAX);
