@@ -220,6 +220,7 @@ impl Node {
         let options = KafkaOptions {
             listeners: Vec::new(),
             components: Some(Arc::clone(&self.readers) as Arc<dyn ComponentGroups>),
+            log_dir: self.options.data_dir.display().to_string(),
             ..KafkaOptions::default()
         };
         let kafka = KafkaServer::from_sockets(
