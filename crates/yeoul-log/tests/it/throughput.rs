@@ -58,6 +58,10 @@ impl Disk for Unsynced {
         self.0.free_bytes()
     }
 
+    fn total_bytes(&self) -> io::Result<u64> {
+        self.0.total_bytes()
+    }
+
     fn lock(&self, path: &Path, note: &str) -> io::Result<Box<dyn DiskLock>> {
         self.0.lock(path, note)
     }
