@@ -10,6 +10,8 @@ use crate::batch::BatchHeader;
 
 /// As many batches as a Kafka producer may have in flight.
 const WINDOW: usize = 5;
+/// The first sequence of no batch: what it stands for is not to be found as a duplicate.
+const NO_BATCH: i32 = -1;
 /// A producer that was silent this long is forgotten, as Kafka's `producer.id.expiration.ms`.
 pub(crate) const EXPIRY_MS: i64 = 24 * 3600 * 1000;
 
@@ -114,9 +116,18 @@ fn renew(producer: &mut Producer, epoch: i16, now_ms: i64) {
 }
 
 /// Notes a marker; returns where the transaction began that it ends, if one is open.
+///
+/// What the transaction held cannot come again: its producer ended it, and a batch with the same
+/// numbers is another one (librdkafka 2.16 gives the numbers of what an abort threw away to new
+/// records). Called a duplicate it would be lost, so only the last number is kept.
 pub(crate) fn end(producer: &mut Producer, header: &BatchHeader, now_ms: i64) -> Option<Offset> {
     renew(producer, header.producer_epoch, now_ms);
-    producer.open.take()
+    let began = producer.open.take()?;
+    if let Some(last) = producer.sent.pop_back() {
+        producer.sent.clear();
+        producer.sent.push_back(Sent { first_sequence: NO_BATCH, ..last });
+    }
+    Some(began)
 }
 
 /// Notes a batch that was appended at `base_offset`.
@@ -151,6 +162,22 @@ mod tests {
         builder.producer(7, epoch, sequence);
         (0..records).for_each(|_| builder.push(10, None, None, &[]));
         BatchHeader::parse(&builder.finish().expect("records")).expect("header")
+    }
+
+    #[test]
+    fn numbers_of_an_ended_transaction_are_no_duplicates() -> Result<(), StoreError> {
+        let mut producer = Producer::default();
+        let mut builder = BatchBuilder::new(Codec::None);
+        builder.producer(7, 0, 0).transactional();
+        builder.push(10, None, None, &[]);
+        let first = BatchHeader::parse(&builder.finish().expect("a record")).expect("header");
+        note(&mut producer, &first, 100, 0);
+        assert!(matches!(judge(Some(&producer), &first)?, Verdict::Duplicate(_)));
+        assert_eq!(end(&mut producer, &header(0, 0, 1), 0), Some(100));
+        let again = judge(Some(&producer), &first);
+        assert!(matches!(again, Err(StoreError::OutOfOrderSequence { expected: 1, got: 0, .. })));
+        assert_eq!(judge(Some(&producer), &header(0, 1, 1))?, Verdict::Append);
+        Ok(())
     }
 
     #[test]
