@@ -23,5 +23,6 @@ parts.run({
     "proof": lambda folder: parts.proof_part(folder, scale=10),
     "syscall-kills": lambda folder: parts.syscall_kills_part(folder, up_to=50),
     "disk-full": parts.disk_full_part,
+    "disk-full-of-records": parts.disk_full_of_records_part,
     "few-files": parts.files_part,
 }, sys.argv[1:])

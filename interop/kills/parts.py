@@ -1,4 +1,5 @@
 """Runs named parts, each in a folder of its own that is kept when it fails."""
+import os
 import pathlib
 import shutil
 import sys
@@ -41,6 +42,12 @@ def disk_full_part(folder):
     return pressure.disk_full(folder)
 
 
+def disk_full_of_records_part(folder):
+    if not pressure.may_mount():
+        raise Skipped("no right to a user namespace with a small file system")
+    return pressure.disk_full_of_records(folder)
+
+
 def files_part(folder):
     return pressure.few_files(folder)
 
@@ -64,5 +71,6 @@ def run(parts, only):
             failed += 1
             trace = "" if isinstance(error, Failed) else traceback.format_exc()
             print(f"FAILED  {name}: {error}\n{trace}        kept: {folder}", flush=True)
-    print(f"{passed} passed, {failed} failed, {skipped} skipped; {'; '.join(said)}")
+    under_test = "the small broker of yeoul-kafka" if os.environ.get("YEOUL_SERVE") else "the node"
+    print(f"{passed} passed, {failed} failed, {skipped} skipped ({under_test}); {'; '.join(said)}")
     sys.exit(1 if failed or not passed else 0)

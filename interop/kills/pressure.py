@@ -140,81 +140,103 @@ def reads_go_on(broker, topic, partition, at_least):
     return read
 
 
-def disk_full(folder):
-    from confluent_kafka import TopicPartition
-    from confluent_kafka.admin import NewTopic, OffsetSpec
+TOPICS = {"first": (1,), "second": (2,), "passing": (1,)}
 
-    folder, run = pathlib.Path(folder), 7
-    disk = SmallDisk(folder, DISK_MB)
-    broker = Broker(folder, data_dir=disk.inside / "data-dir", wrap=disk.wrap)
-    history = History(folder / "controller.jsonl", run)
+
+def disk_full(folder):
+    """Room comes from outside: a file that does not belong to the broker goes away."""
+    def make_room(scene):
+        scene.filler.unlink()
+        return "a stranger's file was removed"
+
+    return on_small_disk(folder, make_room, filler_mb=DISK_MB // 2)
+
+
+def disk_full_of_records(folder):
+    """Room comes from the broker's own requests, which must work on a disk without a free byte."""
+    def make_room(scene):
+        for topic in ("first", "second"):
+            for partition in range(TOPICS[topic][0]):
+                scene.delete_all(topic, partition)
+        scene.admin.delete_topics(["passing"])["passing"].result(20)
+        return "records and a topic were deleted"
+
+    return on_small_disk(folder, make_room)
+
+
+class Scene:
+    """A broker on a small disk, with topics and a history."""
+
+    def __init__(self, folder, filler_mb):
+        from confluent_kafka.admin import NewTopic
+
+        self.folder, self.disk = folder, SmallDisk(folder, DISK_MB)
+        self.broker = Broker(folder, data_dir=self.disk.inside / "data-dir", wrap=self.disk.wrap)
+        self.history = History(folder / "controller.jsonl", 7)
+        self.filler = pathlib.Path(f"/proc/{self.disk.holder.pid}/root{self.disk.inside}/filler")
+        self.filler.write_bytes(bytes(filler_mb << 20))
+        try:
+            self.broker.start()
+            self.admin = admin_of(self.broker)
+            config = {"segment.bytes": "1048576"}
+            made = [NewTopic(name, count, 1, config=config) for name, (count,) in TOPICS.items()]
+            for future in self.admin.create_topics([*made, NewTopic("probed", 1, 1)]).values():
+                future.result(30)
+        except BaseException:
+            self.close()
+            raise
+
+    def delete_all(self, topic, partition):
+        from confluent_kafka import TopicPartition
+        from confluent_kafka.admin import OffsetSpec
+
+        place = TopicPartition(topic, partition)
+        end = self.admin.list_offsets({place: OffsetSpec.latest()})[place].result(20).offset
+        place, began = TopicPartition(topic, partition, end), now()
+        self.admin.delete_records([place])[place].result(20)
+        self.history.add("delete", topic=topic, partition=partition, offset=end, outcome="ok", t_inv=began, t_ret=now())
+
+    def close(self):
+        if self.broker.process and self.broker.process.poll() is None:
+            self.broker.kill()
+        self.disk.close()
+
+
+def on_small_disk(folder, make_room, filler_mb=0):
+    scene = Scene(pathlib.Path(folder), filler_mb)
+    broker = scene.broker
     try:
-        broker.start()
-        admin = admin_of(broker)
-        topics = {"first": 1, "second": 2, "passing": 1}
-        made = admin.create_topics([NewTopic(t, n, 1, config={"segment.bytes": "1048576"}) for t, n in topics.items()])
-        for topic, future in made.items():
-            future.result(30)
-        # A second one, which nothing probes from outside the history.
-        admin.create_topics([NewTopic("probed", 1, 1)])["probed"].result(30)
         process = broker.process.pid
-        load = Load(broker, history, topics, run)
+        load = Load(broker, scene.history, {topic: count for topic, (count,) in TOPICS.items()}, 7)
         wait_for("a full disk", lambda: load.stalled(), 120)
-        full_at, errors = load.acked, []
+        full_at = load.acked
         error = probe(broker, "probed")
         check(error is not None, "a producer was acknowledged on a full disk")
         check(getattr(error, "retriable", False), f"the error may not be repeated: {error!r}")
-        errors.append(type(error).__name__)
         read = reads_go_on(broker, "second", 1, 50)
         check(broker.process.poll() is None, f"the broker ended: {broker.said()}")
-        # Deleting records must work on a full disk, and is enough.
-        for topic in ("first", "second"):
-            for partition in range(topics[topic]):
-                place = TopicPartition(topic, partition)
-                end = admin.list_offsets({place: OffsetSpec.latest()})[place].result(20).offset
-                place = TopicPartition(topic, partition, end)
-                began = now()
-                admin.delete_records([place])[place].result(20)
-                history.add("delete", topic=topic, partition=partition, offset=end, outcome="ok", t_inv=began, t_ret=now())
-        freed = time.monotonic()
-        wait_for("acknowledgements after records were deleted", lambda: load.flows(full_at), 30)
+        how = make_room(scene)
+        # The deleted topic gets no more records; what is left must fit.
+        load.topics, freed = {"first": 1, "second": 2}, time.monotonic()
+        wait_for("acknowledgements after room was made", lambda: load.flows(full_at), 30)
         resumed_s = time.monotonic() - freed
-        wait_for("a disk that is full again", lambda: load.stalled(), 120)
-        again_at = load.acked
-        freed = time.monotonic()
-        admin.delete_topics(["passing"])["passing"].result(20)
-        wait_for("acknowledgements after a topic was deleted", lambda: load.flows(again_at), 30)
-        resumed_again_s = time.monotonic() - freed
-        check(broker.process.pid == process and broker.process.poll() is None, f"the broker ended: {broker.said()}")
-        load.topics = {"second": 2}
-        wait_for("room for the rest", lambda: make_room(admin, history, topics) or load.flows(again_at + 200), 60, 0.5)
+        load.stopping.set()
+        if load.stalled():
+            make_room(scene)
         load.stop()
+        check(broker.process.pid == process and broker.process.poll() is None, f"the broker ended: {broker.said()}")
         broker.kill()
         broker.start()
-        del topics["passing"]
-        drain_all(history, broker.kafka, {topic: (count,) for topic, count in topics.items()})
-        history.close()
-        forget(folder, "passing")
+        listed = set(admin_of(broker).list_topics(timeout=20).topics)
+        drain_all(scene.history, broker.kafka, {topic: count for topic, count in TOPICS.items() if topic in listed})
+        scene.history.close()
+        if "passing" not in listed:
+            forget(folder, "passing")
         result = judge(folder)
     finally:
-        if broker.process and broker.process.poll() is None:
-            broker.kill()
-        disk.close()
-    return (f"{DISK_MB} MB disk full at {full_at} records: {errors[0]}, {read} records read meanwhile, "
-            f"acknowledged again {resumed_s:.1f} s after records and {resumed_again_s:.1f} s after a topic were deleted, "
-            f"{load.acked} acknowledged, {result['anomalies']} anomalies")
-
-
-def make_room(admin, history, topics):
-    from confluent_kafka import TopicPartition
-    from confluent_kafka.admin import OffsetSpec
-
-    for partition in range(topics["second"]):
-        place = TopicPartition("second", partition)
-        end = admin.list_offsets({place: OffsetSpec.latest()})[place].result(20).offset
-        place, began = TopicPartition("second", partition, end), now()
-        admin.delete_records([place])[place].result(20)
-        history.add("delete", topic="second", partition=partition, offset=end, outcome="ok", t_inv=began, t_ret=now())
+        scene.close()
+    return (f"{DISK_MB} MB disk full at {full_at} records: {type(error).__name__}, {read} records read meanwhile, "
+            f"acknowledged again {resumed_s:.1f} s after {how}, {load.acked} acknowledged, {result['anomalies']} anomalies")
 
 
 def forget(folder, topic):

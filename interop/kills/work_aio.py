@@ -143,29 +143,33 @@ async def transact(run, name, number):
 
 
 async def transform(run, name, number):
-    """As `transform` of the other library, but in a real group of one member."""
+    """As `transform` of the other library: it places itself, because this client cannot tell a transaction which
+    member it is, nor ask for positions without those of open transactions."""
     sender, group = Sender(run.history, name, number), "g-aio-ctp"
     choice, txn, epoch = Choice(run.run * 100 + number, ["out"], large=False), 0, 0
+    places = [TopicPartition("in", partition) for partition in range(TOPICS["in"][0])]
     while not run.stopping.is_set():
+        # First the producer, which ends what an earlier life left open; then the positions.
         producer = await transactional(run, name)
         consumer = await started(run, lambda: AIOKafkaConsumer(
-            "in", bootstrap_servers=run.kafka, group_id=group, enable_auto_commit=False, fetch_max_wait_ms=50,
-            auto_offset_reset="earliest", isolation_level="read_committed", session_timeout_ms=6_000,
-            heartbeat_interval_ms=500, retry_backoff_ms=50))
+            bootstrap_servers=run.kafka, group_id=group, enable_auto_commit=False, fetch_max_wait_ms=50,
+            auto_offset_reset="earliest", isolation_level="read_committed", retry_backoff_ms=50))
         epoch += 1
         try:
+            if producer and consumer:
+                await place(run, consumer, group, places, sender.gen)
             while producer and consumer and not run.stopping.is_set():
                 began = now()
                 batches = await consumer.getmany(timeout_ms=200, max_records=50)
                 if not batches:
                     continue
-                log_polls(run, name, sender.gen, began, batches, "rc", "subscribe", epoch)
+                log_polls(run, name, sender.gen, began, batches, "rc", "assign", epoch)
                 txn += 1
                 await producer.begin_transaction()
                 for records in batches.values():
                     for _ in records:
                         await asyncio.wait_for(send(run, producer, sender, choice, txn), 20)
-                ends = {place: records[-1].offset + 1 for place, records in batches.items()}
+                ends = {at: records[-1].offset + 1 for at, records in batches.items()}
                 await asyncio.wait_for(producer.send_offsets_to_transaction(ends, group), 20)
                 moved = [(p.topic, p.partition, [r.offset for r in records]) for p, records in batches.items()]
                 commit = choice.dice.random() < 0.85
@@ -174,13 +178,23 @@ async def transform(run, name, number):
                     break
         except (KafkaError, TimeoutError) as error:
             run.note(f"{name} new life: {type(error).__name__}")
-        # Where the group stands is asked for anew by a new consumer.
         for client in (consumer, producer):
             if client is not None:
                 await quietly(client.stop(), 5)
         sender.new_life()
     sender.give_up()
     run.note("sends", sender.sent)
+
+
+async def place(run, consumer, group, places, gen):
+    """Goes to where the group stands, which the judge hears too."""
+    consumer.assign(places)
+    for at in places:
+        began = now()
+        offset = await asyncio.wait_for(consumer.committed(at), 20) or 0
+        run.history.add("committed", proc=group, gen=gen, group=group, topic=at.topic, partition=at.partition,
+                        offset=offset, t_inv=began, t_ret=now())
+        consumer.seek(at, offset)
 
 
 def log_polls(run, name, gen, began, batches, iso, mode, epoch):

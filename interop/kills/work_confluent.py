@@ -102,6 +102,9 @@ def transactional(run, name):
     producer = Producer({
         "bootstrap.servers": run.kafka, **QUICK, "transactional.id": name, "linger.ms": 1,
         "transaction.timeout.ms": TXN_TIMEOUT_MS, "compression.codec": "snappy", "message.timeout.ms": TXN_TIMEOUT_MS,
+        # The default forgets its only broker when that restarts, and then waits for the forgotten one for ever in
+        # send_offsets_to_transaction (librdkafka issues 5511 and 5456, seen here with 2.16.1).
+        "metadata.recovery.strategy": "none",
     })
     patiently(run, producer.init_transactions, 10)
     return producer

@@ -1,5 +1,6 @@
 """Workers over kafka-python, and the one that asks for watermarks and committed offsets all the time."""
 import logging
+import threading
 import time
 
 from history import Sender, now, payload
@@ -94,7 +95,7 @@ def transact(run, name, number):
                 send(run, producer, sender, choice, txn)
             time.sleep(choice.dice.random() * 0.1)
             tried, began = ("commit" if choice.dice.random() < 0.7 else "abort"), now()
-            (producer.commit_transaction if tried == "commit" else producer.abort_transaction)()
+            at_most(30, producer.commit_transaction if tried == "commit" else producer.abort_transaction)
             outcome = "ok"
         except Exception as error:  # noqa: BLE001: this client raises its own bugs too; a new life mends them
             run.note(f"{name} new life: {type(error).__name__}")
@@ -109,6 +110,25 @@ def transact(run, name, number):
             sender.new_life()
     sender.give_up()
     run.note("sends", sender.sent)
+
+
+def at_most(limit_s, call):
+    """`abort_transaction` of this client has no time limit, and sometimes no end after a kill of the broker."""
+    ended = []
+
+    def work():
+        try:
+            ended.append(call())
+        except Exception as error:  # noqa: BLE001: handed on below
+            ended.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    if not ended:
+        raise TimeoutError(f"{call.__name__} has not ended within {limit_s} s")
+    if isinstance(ended[0], Exception):
+        raise ended[0]
 
 
 def quietly(call):

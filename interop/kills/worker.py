@@ -51,7 +51,8 @@ def main():
     for thread in threads:
         thread.join(120)
         if thread.is_alive():
-            run.failures.append(f"{thread.name} did not end within 120 s")
+            frame = sys._current_frames().get(thread.ident)
+            run.failures.append(f"{thread.name} did not end within 120 s: {''.join(traceback.format_stack(frame)[-4:])}")
     run.history.close()
     print(json.dumps({"notes": run.notes, "failures": run.failures}), flush=True)
     # Some clients hang in their destructors when a broker was killed under them.
