@@ -219,6 +219,27 @@ mod tests {
     use super::*;
     use crate::batch::BatchBuilder;
 
+    /// Found by the target `directory`: such a partition was opened, and its records were in no
+    /// range that anybody could ask for.
+    #[test]
+    fn a_snapshot_whose_partition_starts_behind_its_end_is_refused() {
+        let mut builder = BatchBuilder::new(Codec::None);
+        builder.push(1, None, Some(b"v"), &[]);
+        let payload = inside_of_a_snapshot(&builder.finish().expect("a record"));
+        let open = |payload: &[u8]| {
+            let mut file = Snapshot::head(payload.len());
+            file.extend_from_slice(payload);
+            let crc = crc32c::crc32c(&file);
+            file.extend_from_slice(&crc.to_le_bytes());
+            Snapshot::decode(&file)
+        };
+        let mut snapshot = open(&payload).expect("as written");
+        let part = snapshot.parts.first_mut().expect("a partition");
+        part.start = part.high + 1;
+        let refused = Snapshot::decode(&snapshot.encode()).expect_err("start beyond end");
+        assert_eq!(refused.field, "start");
+    }
+
     #[test]
     fn every_seed_goes_through() {
         let mut builder = BatchBuilder::new(Codec::None);

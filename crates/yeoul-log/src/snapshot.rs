@@ -155,6 +155,9 @@ impl Snapshot {
         for _ in 0..count {
             let id = PartId(input.u32("partition")?);
             let (start, high) = (input.i64("start")?, input.i64("high")?);
+            if start < 0 || start > high {
+                return Err(FieldError { field: "start", what: "lies beyond the end" });
+            }
             let compacted = input.i64("compacted")?;
             let count = input.count("log segments", 9)?;
             let mut segments = Vec::with_capacity(count);

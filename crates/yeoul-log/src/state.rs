@@ -156,6 +156,9 @@ impl State {
         for (part, start) in &frame.starts {
             // The partition may have gone in the same frame.
             if let Some(lane) = self.lanes.get_mut(part) {
+                if *start > lane.next {
+                    return Err("a partition's start lies beyond its end");
+                }
                 lane.start = lane.start.max(*start);
                 effects.starts.push((Arc::clone(&lane.part), lane.start));
                 let before = lane.start;
