@@ -77,7 +77,8 @@ impl Core {
         // must be room for what comes meanwhile.
         let due = self.since_checkpoint > due.min(self.options.wal_bytes_max / 4)
             || self.rolled_since_checkpoint > self.options.rolled_files_max;
-        (due || replaced || self.space.wants_checkpoint()) && !self.checkpoint_is_full()
+        (due || replaced || self.checkpoint_wanted || self.space.wants_checkpoint())
+            && !self.checkpoint_is_full()
     }
 
     /// The whole of it at once.
@@ -99,6 +100,7 @@ impl Core {
 
     /// `None` when there is nothing new, one is under way, or batches wait for their files.
     pub(crate) fn begin_checkpoint(&mut self) -> Option<CheckpointJob> {
+        self.checkpoint_wanted = false;
         self.split();
         // A snapshot must not speak of more than the commit log has.
         if !self.settle() || !self.mend_pending() || !self.can_checkpoint() {
@@ -185,6 +187,7 @@ impl Core {
                     stats.checkpoint_ms = now_ms;
                 });
                 self.checkpoint_done(&job.dirty, &kept);
+                self.look_again = true;
                 self.kept.retain(|old| old.name != kept.name);
                 self.kept.push(kept);
                 self.release(job);

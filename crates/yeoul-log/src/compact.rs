@@ -12,12 +12,11 @@ mod keys;
 mod output;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
-use yeoul_base::{Disk, Offset, PartId, StoreError};
+use yeoul_base::{Disk, Offset, StoreError};
 
 use crate::batch::{self, BatchHeader};
 use crate::core::Core;
@@ -92,20 +91,6 @@ pub(crate) struct Compacted {
     horizon_ms: Option<i64>,
 }
 
-/// Why a job came to nothing.
-#[derive(Debug)]
-pub(crate) enum CompactError {
-    /// A source's sync failed: its unsynced bytes cannot be trusted any more.
-    Sync(PartId, io::Error),
-    Other(StoreError),
-}
-
-impl From<StoreError> for CompactError {
-    fn from(error: StoreError) -> Self {
-        Self::Other(error)
-    }
-}
-
 /// What becomes of a batch.
 enum Fate {
     Stays,
@@ -129,13 +114,20 @@ impl Core {
         let holds = self.shared.holds_now(self.options.holds_expected)?;
         let lowest = holds::lowest(&holds);
         let mut best: Option<(f64, CompactJob)> = None;
+        let mut unsynced = false;
         for lane in self.state.lanes.values().filter(|lane| lane.part.config().compact) {
             let hold = lowest.get(&lane.part.id).copied();
             let Some((ratio, job)) = self.consider(lane, hold, now_ms) else { continue };
+            // A failed sync may still take its bytes away and have them written anew.
+            if job.segments.iter().any(|segment| segment.synced().1 < segment.end()) {
+                unsynced = true;
+                continue;
+            }
             if best.as_ref().is_none_or(|(most, _)| ratio > *most) {
                 best = Some((ratio, job));
             }
         }
+        self.checkpoint_wanted |= unsynced && best.is_none() && !self.checkpointing;
         let (_, job) = best?;
         self.compacting = true;
         Some(job)
@@ -206,18 +198,14 @@ impl Core {
     pub(crate) fn finish_compaction(
         &mut self,
         job: &CompactJob,
-        done: Result<Compacted, CompactError>,
+        done: Result<Compacted, StoreError>,
     ) -> usize {
         self.compacting = false;
         let id = job.part.id;
         let done = match done {
             Ok(done) => done,
-            Err(CompactError::Sync(part, error)) => {
-                self.part_failed(part, &error);
-                return 0;
-            }
-            Err(CompactError::Other(StoreError::Closed(_))) => return 0,
-            Err(CompactError::Other(error)) => {
+            Err(StoreError::Closed(_)) => return 0,
+            Err(error) => {
                 tracing::warn!(part = %id, %error, "not compacted");
                 // What is damaged is kept as it is, and so is all behind it.
                 if let (StoreError::Corrupt(_), Some(lane)) =
@@ -264,8 +252,7 @@ impl CompactJob {
     /// # Errors
     /// What cannot be read or written. Files made so far stay behind and are removed with the
     /// next start's or tried over.
-    pub(crate) fn run(&self) -> Result<Compacted, CompactError> {
-        self.sync_sources()?;
+    pub(crate) fn run(&self) -> Result<Compacted, StoreError> {
         let mut keys = Keys::new(self.keys_max, self.salt);
         let upto = self.gather(&mut keys)?;
         let mut done = Compacted { upto, more: upto < self.limit, ..Compacted::default() };
@@ -279,20 +266,6 @@ impl CompactJob {
             rest = later;
         }
         Ok(done)
-    }
-
-    /// What is made must not depend on bytes that a failed sync could still take away and have
-    /// written anew under it.
-    fn sync_sources(&self) -> Result<(), CompactError> {
-        for segment in &self.segments {
-            let (len_bytes, end) = (segment.len_bytes(), segment.end());
-            if segment.synced() != (len_bytes, end) {
-                let file = segment.file().map_err(|error| segment.io(&error))?;
-                file.sync_data().map_err(|error| CompactError::Sync(segment.id.part, error))?;
-                segment.set_synced(len_bytes, end);
-            }
-        }
-        Ok(())
     }
 
     /// How many log segments from the first one on fit into one file.

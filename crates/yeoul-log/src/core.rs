@@ -71,6 +71,8 @@ pub(crate) struct Core {
     pub(crate) scrubbing: bool,
     /// Bytes that compaction replaced since the last snapshot began.
     pub(crate) replaced_bytes: u64,
+    /// Something waits for what only a checkpoint syncs.
+    pub(crate) checkpoint_wanted: bool,
     /// It is time to look for what can be compacted or scrubbed.
     pub(crate) look_again: bool,
 }

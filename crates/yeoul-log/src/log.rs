@@ -162,6 +162,8 @@ impl Log {
     /// # Errors
     /// Only that the log is closed: what cannot be compacted now is tried again later.
     pub fn compact(&self, now_ms: i64) -> Result<usize, StoreError> {
+        // Only what is synced is compacted.
+        self.checkpoint()?;
         let mut replaced = 0;
         while let Some(job) = self.with_core(move |core| core.begin_compaction(now_ms))? {
             let done = job.run();

@@ -322,6 +322,7 @@ fn core(
         compacting: false,
         scrubbing: false,
         replaced_bytes: 0,
+        checkpoint_wanted: false,
         look_again: false,
     })
 }

@@ -9,6 +9,7 @@ use yeoul_base::{DiskFile, Offset, StoreError};
 
 use crate::batch::{self, BatchHeader, HEADER_BYTES};
 use crate::segment::LogSegment;
+use crate::snapshot::SegmentState;
 
 /// Read at once, unless a batch is larger.
 const PIECE_BYTES: u64 = 1 << 20;
@@ -18,6 +19,7 @@ pub(crate) struct Walk<'a> {
     segment: &'a LogSegment,
     file: Arc<dyn DiskFile>,
     len: u64,
+    end: Offset,
     /// Where the next batch begins, and the offset it has at least.
     at: u64,
     expected: Offset,
@@ -28,16 +30,17 @@ pub(crate) struct Walk<'a> {
 impl<'a> Walk<'a> {
     pub(crate) fn new(segment: &'a LogSegment) -> Result<Self, StoreError> {
         let file = segment.file().map_err(|error| segment.io(&error))?;
-        let len = segment.len_bytes();
+        // Both at one moment: it may be appended to.
+        let SegmentState { len_bytes: len, end, .. } = segment.known();
         let expected = segment.base;
-        Ok(Self { segment, file, len, at: 0, expected, piece: Bytes::new(), piece_at: 0 })
+        Ok(Self { segment, file, len, end, at: 0, expected, piece: Bytes::new(), piece_at: 0 })
     }
 
     /// The next batch; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<(BatchHeader, Bytes)>, StoreError> {
         let at = self.at;
         if at >= self.len {
-            let whole = self.segment.has_gaps() || self.expected == self.segment.end();
+            let whole = self.segment.has_gaps() || self.expected == self.end;
             let what = "offsets are missing at the end";
             return if whole { Ok(None) } else { Err(self.segment.corrupt(at, what)) };
         }
