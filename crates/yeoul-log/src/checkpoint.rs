@@ -14,7 +14,7 @@ use crate::producers;
 use crate::rebuild::JobError;
 use crate::segment::LogSegment;
 use crate::snapshot::{self, Kept, PartState, Snapshot};
-use crate::splitter::is_full;
+use crate::splitter::{has_no_file_left, is_full};
 
 /// Snapshots that stay.
 const KEPT: usize = 2;
@@ -44,9 +44,9 @@ impl CheckpointJob {
         }
         self.sum_up();
         for part in &self.dirty_dirs {
-            self.disk.sync_dir(&paths::part_dir(*part)).map_err(JobError::Folder)?;
+            self.disk.sync_dir(&paths::part_dir(*part)).map_err(folder)?;
         }
-        self.disk.sync_dir(Path::new(paths::PARTS_DIR)).map_err(JobError::Folder)?;
+        self.disk.sync_dir(Path::new(paths::PARTS_DIR)).map_err(folder)?;
         self.snapshot.write(&*self.disk).map_err(JobError::Other)
     }
 
@@ -65,6 +65,11 @@ impl CheckpointJob {
             }
         }
     }
+}
+
+/// A folder that could not be opened was not synced, so its sync has not failed.
+fn folder(error: std::io::Error) -> JobError {
+    if has_no_file_left(&error) { JobError::Other(error) } else { JobError::Folder(error) }
 }
 
 impl Core {

@@ -158,7 +158,12 @@ impl Core {
 
 /// Whether an error goes away when somebody makes space, or closes files.
 pub(crate) fn is_full(error: &io::Error) -> bool {
-    const NO_MORE_FILES: [i32; 2] = [23, 24];
     let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    full || error.raw_os_error().is_some_and(|number| NO_MORE_FILES.contains(&number))
+    full || has_no_file_left(error)
+}
+
+/// Whether something was not even opened, because too much is open.
+pub(crate) fn has_no_file_left(error: &io::Error) -> bool {
+    const NO_MORE_FILES: [i32; 2] = [23, 24];
+    error.raw_os_error().is_some_and(|number| NO_MORE_FILES.contains(&number))
 }

@@ -19,12 +19,17 @@ struct FewFiles {
     none_left: AtomicBool,
 }
 
+impl FewFiles {
+    fn one_more(&self) -> io::Result<()> {
+        const TOO_MANY_OPEN_FILES: i32 = 24;
+        let none_left = self.none_left.load(Ordering::SeqCst);
+        if none_left { Err(io::Error::from_raw_os_error(TOO_MANY_OPEN_FILES)) } else { Ok(()) }
+    }
+}
+
 impl Disk for FewFiles {
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
-        const TOO_MANY_OPEN_FILES: i32 = 24;
-        if self.none_left.load(Ordering::SeqCst) {
-            return Err(io::Error::from_raw_os_error(TOO_MANY_OPEN_FILES));
-        }
+        self.one_more()?;
         self.disk.open(path, how)
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
@@ -43,6 +48,8 @@ impl Disk for FewFiles {
         self.disk.remove_dir(dir)
     }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        // A folder is opened to be synced.
+        self.one_more()?;
         self.disk.sync_dir(dir)
     }
     fn free_bytes(&self) -> io::Result<u64> {
