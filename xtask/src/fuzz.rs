@@ -157,9 +157,11 @@ fn one(
         fs::create_dir_all(path).map_err(fail)?;
     }
     let seeding =
-        Command::new(binary).envs([("YEOUL_FUZZ", name)]).env("YEOUL_FUZZ_SEEDS", &seeds).status();
-    if !seeding.map_err(fail)?.success() {
-        return Err("writing the seeds failed".to_owned());
+        Command::new(binary).env("YEOUL_FUZZ", name).env("YEOUL_FUZZ_SEEDS", &seeds).output();
+    let seeding = seeding.map_err(fail)?;
+    if !seeding.status.success() {
+        let said = String::from_utf8_lossy(&seeding.stderr);
+        return Err(format!("writing the seeds failed: {}", said.trim()));
     }
     let log = folder.join(format!("{name}.log"));
     let mut command = Command::new(binary);
