@@ -41,7 +41,10 @@ def reference(result, folder):
         wait_for("Apache Kafka's broker", lambda: socket.create_connection(("127.0.0.1", port), 1).close() or True, 120)
         time.sleep(1)
         print("against Apache Kafka's broker:")
-        result.java(folder, f"127.0.0.1:{port}")
+        there = peers.Result([])
+        there.java(folder, f"127.0.0.1:{port}")
+        result.passed += there.passed
+        result.failed += there.failed
     finally:
         broker.send_signal(signal.SIGTERM)
         broker.wait(60)
