@@ -37,12 +37,13 @@ usage: cargo xtask COMMAND
   interop [NAME] [--full] real clients against the binary; without NAME every folder
   fuzz [TARGET] [--seconds N | --runs N | --full]
                           hostile input to every decoder; 20 s per target, --full 10,000,000 runs
+  crash                   a million images of what crashes may leave of the log, in a release build
   soak | real | bench     the long run; the real files beside the repository; the figures
   history FILE...         judge what clients wrote down: lost, double, reordered, read too early
   writeups                run the ticked steps of docs/writeups.md and count them
   ui-hash [--write]       the hash of the UI's sources, as ui/dist/SOURCE_HASH must hold it
 
-interop, fuzz, soak, real, writeups and bench take --record: the result goes into interop/RESULTS.md.
+interop, fuzz, soak, real, writeups, bench and crash take --record: the result goes into interop/RESULTS.md.
 YEOUL_BIN names the binary they use; without it the debug build is made and used.
 ";
 
@@ -73,6 +74,7 @@ fn dispatch(repo: &Repo, words: &[String]) -> Outcome {
         "examples" => examples::run(repo, flags.check),
         "interop" => scripts::interop(repo, flags.name.as_deref(), flags.full, flags.record),
         "fuzz" => fuzz::run(repo, &flags),
+        "crash" => scripts::crash(repo, flags.record),
         "soak" => scripts::soak(repo, flags.record),
         "real" => scripts::real(repo, flags.record),
         "bench" => scripts::bench(repo, flags.name.as_deref(), flags.record),

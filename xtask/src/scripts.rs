@@ -99,6 +99,18 @@ pub(crate) fn real(repo: &Repo, record: bool) -> Outcome {
     script(repo, "real", "interop/real/quick.py", &env, record)
 }
 
+/// Seeds that no other run has, crashed everywhere: minutes.
+pub(crate) fn crash(repo: &Repo, record: bool) -> Outcome {
+    let words =
+        "cargo test --release -p yeoul-log --test it -- --ignored --nocapture a_million_images";
+    let words: Vec<_> = words.split(' ').collect();
+    let result = run::summarised(repo, &words, &[]);
+    if record {
+        write_result(repo, "crash", &result)?;
+    }
+    result.map(drop)
+}
+
 /// The long run: writers and readers for minutes, killed again and again, everything counted.
 pub(crate) fn soak(repo: &Repo, record: bool) -> Outcome {
     let binary = node::binary(repo)?;

@@ -10,6 +10,7 @@ use yeoul_base::{Disk, PartId};
 
 use crate::core::Core;
 use crate::paths::{self, FileId};
+use crate::planted::{self, Planted};
 use crate::producers;
 use crate::rebuild::JobError;
 use crate::segment::LogSegment;
@@ -39,11 +40,18 @@ impl CheckpointJob {
     /// power cut could take.
     pub(crate) fn run(&mut self) -> Result<Kept, JobError> {
         for segment in self.dirty.values() {
+            if planted::is(Planted::SnapshotBeforeSegments) {
+                break;
+            }
             let file = segment.file().map_err(JobError::Other)?;
+            if planted::is(Planted::SegmentSyncAgain) && file.sync_data().is_err() {
+                continue;
+            }
             file.sync_data().map_err(|error| JobError::Sync(segment.id, error))?;
         }
         self.sum_up();
-        for part in &self.dirty_dirs {
+        let unnamed = planted::is(Planted::NoSegmentNames);
+        for part in self.dirty_dirs.iter().filter(|_| !unnamed) {
             self.disk.sync_dir(&paths::part_dir(*part)).map_err(folder)?;
         }
         self.disk.sync_dir(Path::new(paths::PARTS_DIR)).map_err(folder)?;
@@ -236,7 +244,9 @@ impl Core {
                 tracing::warn!(%error, snapshot = %old.name, "cannot be removed");
             }
         }
-        let oldest = self.kept.first().map_or(0, |kept| kept.sequence);
+        let newest = planted::is(Planted::ReuseSlotTooEarly);
+        let oldest = if newest { self.kept.last() } else { self.kept.first() };
+        let oldest = oldest.map_or(0, |kept| kept.sequence);
         for number in self.slots.reclaim(oldest + 1) {
             if let Err(error) = self.disk.remove_file(&paths::slot(number)) {
                 tracing::warn!(%error, number, "a slot cannot be removed");

@@ -23,6 +23,7 @@ use crate::options::LogOptions;
 use crate::part::{News, TailBatch};
 use crate::paths::FileId;
 use crate::plan::{Answer, Plan, Planner, Request, Respond};
+use crate::planted::{self, Planted};
 use crate::rebuild::Broken;
 use crate::segment::LogSegment;
 use crate::shared::{Shared, View};
@@ -261,11 +262,16 @@ impl Core {
         let header = GroupHeader {
             incarnation: self.shared.incarnation,
             first_sequence,
-            synced_upto: self.synced,
+            synced_upto: if planted::is(Planted::SyncedTooMuch) {
+                self.state.sequence
+            } else {
+                self.synced
+            },
             frame_count: u32::try_from(frames.len()).unwrap_or(u32::MAX),
             body_bytes: u32::try_from(body).unwrap_or(u32::MAX),
             slot: slot.number,
             position,
+            slot_blocks: u32::try_from(slot.size_bytes / group::ALIGN).unwrap_or(u32::MAX),
             previous: self.chain,
             crc: 0,
         };
@@ -277,7 +283,7 @@ impl Core {
         debug_assert!(first_sequence > self.synced, "what is synced is not written again");
         self.chain = crc;
         self.slots.advance(total, self.state.sequence);
-        if relaxed {
+        if relaxed || planted::is(Planted::AckBeforeSync) {
             let now = self.clock.monotonic();
             let (_, bytes) = self.unsynced.get_or_insert((now, 0));
             *bytes += total;
@@ -293,7 +299,14 @@ impl Core {
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         if let Some(file) = self.slots.file() {
             let before = self.clock.monotonic();
-            file.sync_data()?;
+            if !planted::is(Planted::SkipSync) {
+                let synced = file.sync_data();
+                if planted::is(Planted::SyncAgain) && synced.is_err() {
+                    file.sync_data()?;
+                } else {
+                    synced?;
+                }
+            }
             self.shared.note_sync(self.clock.monotonic().saturating_sub(before));
         }
         self.synced = self.state.sequence;

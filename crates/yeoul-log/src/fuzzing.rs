@@ -165,6 +165,7 @@ pub fn samples(batch: &Bytes) -> Vec<(u8, Vec<u8>)> {
         frame_count: 2,
         body_bytes: u32::try_from(sealed.len() * 2).unwrap_or(0),
         slot: 0,
+        slot_blocks: 4,
         position: 0,
         previous: 0,
         crc: 0,

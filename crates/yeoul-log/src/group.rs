@@ -29,6 +29,8 @@ pub(crate) struct GroupHeader {
     /// The slot it was written to, and where: a copy elsewhere is not this group.
     pub(crate) slot: u64,
     pub(crate) position: u64,
+    /// Size of the slot in units of [`ALIGN`]: a shorter file has lost groups.
+    pub(crate) slot_blocks: u32,
     /// Checksum of the header of the group before, across slots and incarnations.
     pub(crate) previous: u32,
     /// Checksum of this header; computed by `encode`.
@@ -41,7 +43,8 @@ impl GroupHeader {
     pub(crate) fn encode(&self, salt: u64) -> ([u8; HEADER_BYTES], u32) {
         let mut out = Vec::with_capacity(HEADER_BYTES);
         out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&[VERSION, 0, 0, 0]);
+        let [low, middle, high, _] = self.slot_blocks.to_le_bytes();
+        out.extend_from_slice(&[VERSION, low, middle, high]);
         out.extend_from_slice(&self.incarnation.to_le_bytes());
         out.extend_from_slice(&self.first_sequence.to_le_bytes());
         out.extend_from_slice(&self.synced_upto.to_le_bytes());
@@ -75,6 +78,8 @@ impl GroupHeader {
             body_bytes: u32_at(head, 36)?,
             slot: u64_at(head, 40)?,
             position: u64_at(head, 48)?,
+            // The version stands before it in the same four bytes.
+            slot_blocks: u32_at(head, 4)? >> 8,
             previous: u32_at(head, 56)?,
             crc,
         })
@@ -141,6 +146,7 @@ mod tests {
             body_bytes: 500,
             slot: 7,
             position: 8192,
+            slot_blocks: 0x0004_0506,
             previous: 0xdead_beef,
             crc: 0,
         };
@@ -148,7 +154,7 @@ mod tests {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let golden = concat!(
             "594c5747",
-            "02000000",
+            "02060504",
             "0200000000000000",
             "2211000000000000",
             "2111000000000000",
@@ -164,7 +170,7 @@ mod tests {
         assert_eq!((header.end_sequence(), header.total_bytes()), (0x1125, 4096));
     }
 
-    const GOLDEN_CRC: &str = "f5b10adb";
+    const GOLDEN_CRC: &str = "696ea305";
 
     fn hex_of(crc: u32) -> String {
         crc.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -180,6 +186,7 @@ mod tests {
             body_bytes: 1,
             slot: 0,
             position: 0,
+            slot_blocks: 4,
             previous: 0,
             crc: 0,
         };

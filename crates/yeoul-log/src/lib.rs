@@ -28,6 +28,7 @@ mod pace;
 mod part;
 mod paths;
 mod plan;
+mod planted;
 mod producers;
 mod quarantine;
 pub mod reader;
@@ -57,6 +58,8 @@ pub use error::LogError;
 pub use holds::{Hold, Holds};
 pub use log::Log;
 pub use options::{LogOptions, OnFatal};
+#[cfg(feature = "planted")]
+pub use planted::{Planted, plant};
 pub use quarantine::Lost;
 pub use reader::PartitionReader;
 pub use recovery::Recovered;

@@ -458,6 +458,10 @@ impl Store for Log {
     }
 
     fn producers(&self, part: PartId) -> Result<Vec<ProducerInfo>, StoreError> {
+        // After a failed write the writer knows more than what is durable.
+        if let Some(closed) = self.inner.shared.closed() {
+            return Err(closed);
+        }
         self.with_core(move |core| {
             let lane = core.state.lanes.get(&part).ok_or(StoreError::UnknownPartition(part))?;
             Ok(lane.producers.iter().map(|(id, producer)| producer.info(*id)).collect())

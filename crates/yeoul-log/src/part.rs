@@ -250,7 +250,7 @@ impl Part {
         max_bytes: usize,
         isolation: Isolation,
     ) -> Result<Read, StoreError> {
-        let (mut at, mut seen) = (from, None);
+        let mut at = from;
         loop {
             let (ends, place) = self.place(from, at, max_bytes, isolation)?;
             let (segment, end) = match place {
@@ -277,27 +277,23 @@ impl Part {
                 Ok(None) => at = segment.end().min(end),
                 // It was dropped or compacted meanwhile: what holds the offset now?
                 Err(_) if !self.has(&segment) => {}
-                Err(StoreError::Corrupt(what)) => match self.examine(&segment, at, what) {
-                    // What is asked for is not in it: it can be read now that the range is known.
-                    StoreError::Quarantined { first, last, .. }
-                        if !(first..=last).contains(&at) && seen != Some(first) =>
-                    {
-                        seen = Some(first);
-                    }
-                    error => return Err(error),
-                },
+                // Damage further on in the file can keep an index from being built: around it
+                // the offset may be read.
+                Err(StoreError::Corrupt(what)) => self.examine(&segment, at, what)?,
                 Err(error) => return Err(error),
             }
         }
     }
 
     /// A read met damage: finds out which offsets it took, keeps the bytes and hides the range.
-    fn examine(&self, segment: &LogSegment, at: Offset, what: String) -> StoreError {
+    fn examine(&self, segment: &LogSegment, at: Offset, what: String) -> Result<(), StoreError> {
         let damage = match segment.find_damage(at) {
-            Ok(Some(damage)) => damage,
+            Ok(Some(damage)) if self.lost(damage.lost.first).is_none() => damage,
             // It reads well now, or cannot be read at all: nothing is known to be lost.
-            Ok(None) => return StoreError::Io(format!("{what}; it read differently after that")),
-            Err(error) => return StoreError::Io(format!("{what}; then {error}")),
+            Ok(_) => {
+                return Err(StoreError::Io(format!("{what}; it read differently after that")));
+            }
+            Err(error) => return Err(StoreError::Io(format!("{what}; then {error}"))),
         };
         let Damage { mut lost, bytes } = damage;
         match quarantine::keep(&**segment.disk(), self.id, (lost.first, lost.last), &bytes) {
@@ -305,9 +301,9 @@ impl Part {
             Err(error) => tracing::warn!(%error, "damaged bytes could not be kept aside"),
         }
         tracing::error!(part = %self.id, lost.first, lost.last, reason = %lost.reason, "lost records");
-        let error = lost.error();
+        let found = (lost.first <= at).then(|| lost.error());
         self.lose(lost);
-        error
+        found.map_or(Ok(()), Err)
     }
 
     /// Hides a range from readers; they are told.

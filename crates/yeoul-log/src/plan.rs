@@ -12,6 +12,7 @@ use yeoul_base::{
 use crate::batch::BatchHeader;
 use crate::facts;
 use crate::frame::Frame;
+use crate::planted::{self, Planted};
 use crate::producers::{self, Producer, Verdict};
 use crate::quarantine::Lost;
 use crate::rebuild;
@@ -153,6 +154,10 @@ impl Planner<'_> {
         for (append, header) in commit.appends.iter().zip(headers) {
             let (header, appended) = self.append(append.part, header, &mut overlay)?;
             if !appended.duplicate {
+                let ended = placed.iter().any(BatchHeader::is_control);
+                if planted::is(Planted::MarkerInOnePartition) && ended {
+                    continue;
+                }
                 frame.appends.push((append.part, append.batch.clone()));
                 placed.push(header);
             }

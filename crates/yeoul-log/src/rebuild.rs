@@ -49,6 +49,11 @@ impl Core {
     pub(crate) fn part_failed(&mut self, part: PartId, error: &io::Error) -> bool {
         let Some(lane) = self.state.lanes.get(&part) else { return true };
         let shown = Arc::clone(&lane.part);
+        if self.checkpointing {
+            // Its snapshot names the files as they are.
+            self.broken.pending.insert(part);
+            return false;
+        }
         let first_time = self.broken.rebuilt.insert(part);
         tracing::error!(%part, %error, first_time, "a log segment cannot be written");
         let batches = match self.unsynced_batches(&shown) {
@@ -140,9 +145,13 @@ impl Core {
         Ok(())
     }
 
+    /// No snapshot names them. They go at once, for their names may be given again.
     fn forget_files(&mut self, part: PartId, gone: Vec<FileId>, now: Option<FileId>) {
         self.dirty.retain(|id, _| id.part != part);
-        self.doomed.extend(gone.into_iter().filter(|id| Some(*id) != now));
+        for id in gone.into_iter().filter(|id| Some(*id) != now) {
+            // What stays is overwritten, or removed by the next start.
+            let _ = self.disk.remove_file(&id.log());
+        }
     }
 
     fn make_read_only(&mut self, part: &Arc<Part>, batches: Vec<TailBatch>, why: &str) {

@@ -22,6 +22,7 @@ use crate::group::{self, GroupHeader};
 use crate::options::LogOptions;
 use crate::part::{Part, TailBatch};
 use crate::paths::{self, FileId};
+use crate::planted::{self, Planted};
 use crate::quarantine::{self, Lost};
 use crate::rebuild::Broken;
 use crate::segment::LogSegment;
@@ -95,7 +96,8 @@ pub(crate) fn open(
     // From here on things change.
     let mut recovered = Recovered {
         fresh: begin.fresh,
-        incarnation: wal.incarnation_max.max(begin.snapshot.incarnation) + 1,
+        incarnation: wal.incarnation_max.max(begin.snapshot.incarnation)
+            + u64::from(!planted::is(Planted::SameIncarnation) || begin.fresh),
         snapshot_sequence: begin.snapshot.sequence,
         ..Recovered::default()
     };
@@ -271,9 +273,21 @@ fn state(
         };
         let segments = part.segments.iter().map(segment).collect();
         let aborted = part.segments.iter().flat_map(|segment| segment.aborted.iter().copied());
-        let ends = PartEnds { start: part.start, stable: 0, high: part.high, bytes: 0 };
+        let ends = PartEnds {
+            start: if planted::is(Planted::StartsNotRestored) { 0 } else { part.start },
+            stable: 0,
+            high: part.high,
+            bytes: 0,
+        };
         let shown = Arc::new(Part::new(part.id, *config, ends, segments));
-        let lane = Lane::new(Arc::clone(&shown), part.start, part.high, part.producers.clone());
+        let mut producers = part.producers.clone();
+        if planted::is(Planted::DupOnRetry) {
+            producers.clear();
+        }
+        if planted::is(Planted::StableNotRestored) {
+            producers.values_mut().for_each(|producer| producer.open = None);
+        }
+        let lane = Lane::new(Arc::clone(&shown), part.start, part.high, producers);
         shown.restore(part.high, lane.stable(), aborted);
         state.add_lane(Lane { compaction: Progress::restored(part.compacted), ..lane });
     }
@@ -432,6 +446,11 @@ fn quarantine_bad(
             kept.display()
         );
         let lost = Lost::of_records(*part, (first, last), reason);
+        if planted::is(Planted::SkipDamaged) {
+            let accepted = Lost { accepted: true, ..lost.clone() };
+            core.state.lose(&accepted);
+            continue;
+        }
         core.state.lose(&lost);
         recovered.lost.push(lost);
     }

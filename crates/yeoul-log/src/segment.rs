@@ -14,6 +14,7 @@ use crate::batch::{self, BatchHeader, HEADER_BYTES};
 use crate::blocks::Blocks;
 use crate::locked;
 use crate::paths::FileId;
+use crate::planted::{self, Planted};
 use crate::quarantine::Hole;
 use crate::snapshot::SegmentState;
 
@@ -314,7 +315,8 @@ impl LogSegment {
             && let Ok(header) = BatchHeader::parse(rest)
             && let Some(batch) = rest.get(..header.size_bytes())
         {
-            let sound = self.follows(&header, expected) && batch::check_stored(batch).is_ok();
+            let sound = self.follows(&header, expected)
+                && (batch::check_stored(batch).is_ok() || planted::is(Planted::TrustSegments));
             if !sound || header.base_offset >= end {
                 break;
             }

@@ -11,6 +11,7 @@ use yeoul_base::{Disk, FactKey, FactKind, Offset, Open, PartId};
 
 use crate::facts::Facts;
 use crate::paths::{self, FileId};
+use crate::planted::{self, Planted};
 use crate::producers::{Producer, Producers, Sent};
 use crate::rebuild::Synced;
 use crate::txn::Aborted;
@@ -224,7 +225,9 @@ impl Snapshot {
         }
         file.sync_data()?;
         disk.rename(&beside, &path)?;
-        disk.sync_dir(dir)?;
+        if !planted::is(Planted::NoSnapshotName) {
+            disk.sync_dir(dir)?;
+        }
         Ok(self.kept(bytes.len() as u64))
     }
 }

@@ -10,6 +10,7 @@ use yeoul_base::{Disk, Offset, PartId};
 use crate::core::Core;
 use crate::part::{Part, TailBatch};
 use crate::paths::{self, FileId};
+use crate::planted::{self, Planted};
 use crate::segment::{LogSegment, WRITE_BYTES};
 
 type Waiting = (Arc<Part>, i64, TailBatch);
@@ -72,17 +73,17 @@ impl Core {
     pub(crate) fn split(&mut self) {
         while let Some(mut group) = self.ring.unsplit.pop_front() {
             while let Some(left @ [(part, ..), ..]) = group.batches.get(group.split..) {
+                let part = Arc::clone(part);
                 match self.split_some(left) {
                     Ok(count) => group.split += count,
-                    Err(error) if is_full(&error) => {
-                        tracing::warn!(%error, "log segments cannot grow; batches wait in memory");
+                    Err(error) => {
                         self.ring.unsplit.push_front(group);
-                        return;
-                    }
-                    // The same batch again, to another file or to none.
-                    Err(error) if self.part_failed(part.id, &error) => {}
-                    Err(_) => {
-                        self.ring.unsplit.push_front(group);
+                        if is_full(&error) {
+                            tracing::warn!(%error, "log segments cannot grow, batches wait");
+                        } else if self.part_failed(part.id, &error) {
+                            // The same batch again, to another file or to none.
+                            self.split();
+                        }
                         return;
                     }
                 }
@@ -148,6 +149,11 @@ impl Core {
             self.dirty_dirs.insert(part.id);
         }
         let disk: Arc<dyn Disk> = Arc::clone(&self.disk);
+        if planted::is(Planted::LoseTailOnRoll)
+            && let Some(full) = part.active()
+        {
+            self.dirty.remove(&full.id);
+        }
         let id = FileId::appended(part.id, base);
         let segment = Arc::new(LogSegment::new(disk, id, self.clock.now_ms()));
         part.add_segment(Arc::clone(&segment));

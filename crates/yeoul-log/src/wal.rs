@@ -15,6 +15,7 @@ use crate::frame::{self, FrameError};
 use crate::group::{ALIGN, GroupHeader, HEADER_BYTES};
 use crate::part::TailBatch;
 use crate::paths;
+use crate::planted::{self, Planted};
 use crate::slots::Slot;
 use crate::snapshot::{Kept, Snapshot};
 
@@ -115,7 +116,9 @@ pub(crate) fn read(disk: &dyn Disk, begin: Begin, promised: u64) -> Result<Wal, 
     for entry in disk.list(dir).map_err(|e| LogError::io(dir, e))? {
         let Some(number) = paths::parse_slot(&entry.name) else { continue };
         let path = paths::slot(number);
-        wal.scan(disk, number, begin.salt).map_err(|e| LogError::io(&path, e))?;
+        let file = disk.open(&path, Open::Write).map_err(|e| LogError::io(&path, e))?;
+        let blocks = wal.scan(&file, number, begin.salt).map_err(|e| LogError::io(&path, e))?;
+        check_length(&*file, &path, blocks)?;
     }
     let synced = wal.all().map(|found| found.header.synced_upto).max().unwrap_or(0);
     wal.known = wal.known.max(synced);
@@ -123,10 +126,32 @@ pub(crate) fn read(disk: &dyn Disk, begin: Begin, promised: u64) -> Result<Wal, 
     Ok(wal)
 }
 
+/// A slot is as long as it will ever be before the first group is written to it. One that a
+/// crash left unfinished has no groups, nor any byte but zeros.
+fn check_length(file: &dyn DiskFile, path: &Path, blocks: Option<u32>) -> Result<(), LogError> {
+    let io = |error| LogError::io(path, error);
+    let len = file.len_bytes().map_err(io)?;
+    let known = blocks.map(|blocks| u64::from(blocks) * ALIGN);
+    let mut head = [0; HEADER_BYTES];
+    let take = HEADER_BYTES.min(usize::try_from(len).unwrap_or(HEADER_BYTES));
+    file.read_exact_at(head.get_mut(..take).unwrap_or_default(), 0).map_err(io)?;
+    let begun = !len.is_multiple_of(ALIGN) && head.iter().any(|byte| *byte != 0);
+    if known.is_some_and(|known| len < known) || (known.is_none() && begun) {
+        return Err(LogError::damaged(path, len, "the file ends here, it has been longer"));
+    }
+    Ok(())
+}
+
 impl Wal {
-    /// Goes from group to group, and in steps of 4 KiB where there is none.
-    fn scan(&mut self, disk: &dyn Disk, number: u64, salt: u64) -> io::Result<()> {
-        let file = disk.open(&paths::slot(number), Open::Write)?;
+    /// Goes from group to group, and in steps of 4 KiB where there is none. Returns the slot's
+    /// size as its groups say, if there is any.
+    fn scan(
+        &mut self,
+        file: &Arc<dyn DiskFile>,
+        number: u64,
+        salt: u64,
+    ) -> io::Result<Option<u32>> {
+        let mut blocks = None;
         let len = file.len_bytes()? / ALIGN * ALIGN;
         let mut last_sequence = 0;
         let mut at = 0;
@@ -139,15 +164,16 @@ impl Wal {
                 at += ALIGN;
                 continue;
             };
+            blocks = blocks.max(Some(header.slot_blocks));
             last_sequence = last_sequence.max(header.end_sequence().saturating_sub(1));
             self.incarnation_max = self.incarnation_max.max(header.incarnation);
             at += header.total_bytes().min(len - at).max(ALIGN);
-            let found = Found { header, file: Arc::clone(&file) };
+            let found = Found { header, file: Arc::clone(file) };
             self.headers.entry(header.first_sequence).or_default().push(found);
         }
-        let slot = Slot { number, size_bytes: len, last_sequence, file };
+        let slot = Slot { number, size_bytes: len, last_sequence, file: Arc::clone(file) };
         self.slots.push(FoundSlot { slot });
-        Ok(())
+        Ok(blocks)
     }
 
     /// The group that continues the log at `sequence`: of several the newest incarnation's, for
@@ -279,7 +305,7 @@ impl Wal {
     pub(crate) fn sync_replayed(&self) -> Result<(), LogError> {
         let numbers: BTreeSet<_> = self.replay.iter().map(|(found, _)| found.header.slot).collect();
         for FoundSlot { slot } in &self.slots {
-            if numbers.contains(&slot.number) {
+            if numbers.contains(&slot.number) && !planted::is(Planted::ReplayedNotSynced) {
                 let path = paths::slot(slot.number);
                 slot.file.sync_data().map_err(|e| LogError::io(&path, e))?;
             }

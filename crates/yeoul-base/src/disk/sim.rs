@@ -50,6 +50,42 @@ pub struct Fault {
     pub error: io::ErrorKind,
 }
 
+/// How one call fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CallFault {
+    /// The device failed. A write may have done half of its work.
+    Eio,
+    /// No space. A write has done half of its work.
+    Enospc,
+    /// No more open files; calls that open nothing succeed.
+    Emfile,
+    /// A write takes two calls, a read gives half; nobody hears of an error.
+    Short,
+    /// A signal came before anything was done: whoever calls must call again.
+    Eintr,
+}
+
+impl CallFault {
+    pub const ALL: [Self; 5] = [Self::Eio, Self::Enospc, Self::Emfile, Self::Short, Self::Eintr];
+}
+
+/// The one call to fail, counting down.
+#[derive(Debug, Clone, Copy)]
+struct Doomed {
+    calls_left: u64,
+    fault: CallFault,
+}
+
+/// What a call does, for its fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Open,
+    Read,
+    Write,
+    /// Anything else; the standard library calls these again by itself after a signal.
+    Other,
+}
+
 type Ino = usize;
 
 /// An entry of the journal.
@@ -106,6 +142,7 @@ struct State {
     faults: Vec<Fault>,
     capacity_bytes: Option<u64>,
     forget_syncs: Vec<Action>,
+    doomed: Option<Doomed>,
 }
 
 /// See the module's head. Clones are the same disk.
@@ -164,6 +201,17 @@ impl SimDisk {
         self.state().faults.push(fault);
     }
 
+    /// Lets the `nth` call from now on fail (0: the next), whatever it is.
+    pub fn fail_call(&self, nth: u64, fault: CallFault) {
+        self.state().doomed = Some(Doomed { calls_left: nth, fault });
+    }
+
+    /// Whether that call was made; forgets it.
+    pub fn take_failed_call(&self) -> bool {
+        let doomed = self.state().doomed.take();
+        doomed.is_none_or(|doomed| doomed.calls_left == u64::MAX)
+    }
+
     /// Bytes all files together may have; `None`: no limit. Growing beyond is
     /// [`io::ErrorKind::StorageFull`].
     pub fn set_capacity(&self, bytes: Option<u64>) {
@@ -199,11 +247,46 @@ impl SimDisk {
     }
 }
 
+fn full() -> io::Error {
+    io::Error::new(io::ErrorKind::StorageFull, "no space left on device")
+}
+
 fn not_found(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, format!("{} does not exist", path.display()))
 }
 
 impl State {
+    /// Counts a call; what it is to suffer, if it is the one.
+    fn call(&mut self, call: Call) -> io::Result<Option<CallFault>> {
+        let Some(doomed) = &mut self.doomed else { return Ok(None) };
+        match doomed.calls_left {
+            0 => doomed.calls_left = u64::MAX,
+            u64::MAX => return Ok(None),
+            _ => {
+                doomed.calls_left -= 1;
+                return Ok(None);
+            }
+        }
+        const EIO: i32 = 5;
+        const EMFILE: i32 = 24;
+        match (doomed.fault, call) {
+            (fault @ (CallFault::Eio | CallFault::Enospc), Call::Write) => Ok(Some(fault)),
+            (CallFault::Eio, _) => Err(io::Error::from_raw_os_error(EIO)),
+            (CallFault::Enospc, Call::Other | Call::Open) => Err(full()),
+            (CallFault::Emfile, Call::Open) => Err(io::Error::from_raw_os_error(EMFILE)),
+            (CallFault::Short, Call::Read | Call::Write) => Ok(Some(CallFault::Short)),
+            (CallFault::Eintr, Call::Read) => Err(io::ErrorKind::Interrupted.into()),
+            _ => Ok(None),
+        }
+    }
+
+    fn write(&mut self, ino: Ino, at: u64, bytes: &[u8]) {
+        if let Some(content) = self.inodes.get_mut(ino) {
+            replay::write(content, at, bytes);
+        }
+        self.journal.push(Op::Write { ino, at, bytes: bytes.into() });
+    }
+
     fn fault(&mut self, action: Action, path: &Path) -> io::Result<()> {
         let text = path.to_string_lossy();
         for fault in &mut self.faults {
@@ -249,9 +332,7 @@ impl State {
         let used: usize =
             self.files.values().filter_map(|ino| self.inodes.get(*ino)).map(Vec::len).sum();
         match self.capacity_bytes {
-            Some(capacity) if used as u64 + more > capacity => {
-                Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on device"))
-            }
+            Some(capacity) if used as u64 + more > capacity => Err(full()),
             _ => Ok(()),
         }
     }
@@ -265,6 +346,7 @@ impl State {
 impl Disk for SimDisk {
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.state();
+        state.call(Call::Open)?;
         let found = state.files.get(path).copied();
         let ino = match (found, how) {
             (Some(_), Open::CreateNew) => return Err(io::ErrorKind::AlreadyExists.into()),
@@ -284,7 +366,8 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        let state = self.state();
+        let mut state = self.state();
+        state.call(Call::Open)?;
         if !dir.as_os_str().is_empty() && !state.dirs.contains(dir) {
             return Err(not_found(dir));
         }
@@ -315,6 +398,7 @@ impl Disk for SimDisk {
             .collect();
         missing.reverse();
         for path in missing {
+            state.call(Call::Other)?;
             state.fault(Action::Create, &path)?;
             state.dirs.insert(path.clone());
             state.journal.push(Op::MakeDir { path });
@@ -325,6 +409,7 @@ impl Disk for SimDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.need_parent(to)?;
+        state.call(Call::Other)?;
         state.fault(Action::Rename, from)?;
         let ino = state.files.remove(from).ok_or_else(|| not_found(from))?;
         state.files.insert(to.to_owned(), ino);
@@ -334,6 +419,7 @@ impl Disk for SimDisk {
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
+        state.call(Call::Other)?;
         state.fault(Action::Remove, path)?;
         state.files.remove(path).ok_or_else(|| not_found(path))?;
         state.journal.push(Op::Unlink { path: path.to_owned() });
@@ -357,6 +443,8 @@ impl Disk for SimDisk {
         if !dir.as_os_str().is_empty() && !state.dirs.contains(dir) {
             return Err(not_found(dir));
         }
+        state.call(Call::Open)?;
+        state.call(Call::Other)?;
         state.fault(Action::SyncDir, dir)?;
         if !state.forget_syncs.contains(&Action::SyncDir) {
             state.journal.push(Op::SyncDir { path: dir.to_owned() });
@@ -410,11 +498,13 @@ struct SimFile {
 
 impl DiskFile for SimFile {
     fn read_at(&self, out: &mut [u8], at: u64) -> io::Result<usize> {
-        let state = self.disk.state();
+        let mut state = self.disk.state();
+        let short = state.call(Call::Read)?.is_some();
         let bytes = state.inodes.get(self.ino).map(Vec::as_slice).unwrap_or_default();
         let from = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
         let rest = bytes.get(from..).unwrap_or_default();
         let len = rest.len().min(out.len());
+        let len = if short { len.div_ceil(2) } else { len };
         if let (Some(to), Some(from)) = (out.get_mut(..len), rest.get(..len)) {
             to.copy_from_slice(from);
         }
@@ -426,11 +516,20 @@ impl DiskFile for SimFile {
         state.fault(Action::Write, &self.path)?;
         let len = state.inodes.get(self.ino).map_or(0, Vec::len) as u64;
         state.room_for((at + bytes.len() as u64).saturating_sub(len))?;
-        if let Some(content) = state.inodes.get_mut(self.ino) {
-            replay::write(content, at, bytes);
+        let Some(fault) = state.call(Call::Write)? else {
+            state.write(self.ino, at, bytes);
+            return Ok(());
+        };
+        let (first, rest) = bytes.split_at(bytes.len() / 2);
+        state.write(self.ino, at, first);
+        match fault {
+            CallFault::Eio => Err(io::Error::other("injected into a write")),
+            CallFault::Enospc => Err(full()),
+            _ => {
+                state.write(self.ino, at + first.len() as u64, rest);
+                Ok(())
+            }
         }
-        state.journal.push(Op::Write { ino: self.ino, at, bytes: bytes.into() });
-        Ok(())
     }
 
     fn len_bytes(&self) -> io::Result<u64> {
@@ -439,6 +538,7 @@ impl DiskFile for SimFile {
 
     fn set_len(&self, len_bytes: u64) -> io::Result<()> {
         let mut state = self.disk.state();
+        state.call(Call::Other)?;
         state.fault(Action::Write, &self.path)?;
         if let Some(content) = state.inodes.get_mut(self.ino) {
             content.resize(usize::try_from(len_bytes).unwrap_or(usize::MAX), 0);
@@ -450,7 +550,8 @@ impl DiskFile for SimFile {
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.disk.state();
         let ino = self.ino;
-        if let Err(error) = state.fault(Action::Sync, &self.path) {
+        let failed = state.call(Call::Other).and_then(|_| state.fault(Action::Sync, &self.path));
+        if let Err(error) = failed {
             state.journal.push(Op::SyncFailed { ino });
             return Err(error);
         }

@@ -10,11 +10,14 @@
 
 mod basics;
 mod broken;
+mod calls;
 mod compact;
 mod crash;
 mod faults;
+mod flips;
 mod model;
 mod open_files;
+mod planted;
 mod retention;
 mod space;
 mod sums;

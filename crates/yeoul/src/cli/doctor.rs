@@ -51,10 +51,11 @@ pub(crate) fn doctor(args: DoctorArgs, output: Output) -> Result<ExitCode, Failu
         records += u64::try_from(ends.high - ends.start).unwrap_or(0);
         bytes += ends.bytes;
     }
+    let lost = log.lost();
     log.close();
     if output == Output::Json {
         let found = json!({
-            "healthy": true,
+            "healthy": lost.is_empty(),
             "commits": recovered.sequence,
             "replayed": recovered.replayed,
             "topics": topics.by_name.len(),
@@ -62,19 +63,32 @@ pub(crate) fn doctor(args: DoctorArgs, output: Output) -> Result<ExitCode, Failu
             "bytes": bytes,
             "cut": recovered.cut,
             "quarantined": recovered.quarantined,
+            "lost": lost.iter().map(|lost| json!({
+                "partition": lost.part.0,
+                "first": lost.first,
+                "last": lost.last,
+                "reason": lost.reason,
+            })).collect::<Vec<_>>(),
         });
         output::line(found.to_string())?;
         return Ok(ExitCode::SUCCESS);
     }
     output::line(format!(
-        "{dir} is healthy: {} commits, {} topics with {} records in {} bytes; {} commits came from \
+        "{dir} {}: {} commits, {} topics with {} records in {} bytes; {} commits came from \
          the commit log",
+        if lost.is_empty() { "is healthy" } else { "can be used, but records are lost" },
         count(recovered.sequence),
         topics.by_name.len(),
         count(records),
         count(bytes),
         count(recovered.replayed),
     ))?;
+    for lost in &lost {
+        output::line(format!(
+            "partition {}, offsets {} to {} are lost: {}",
+            lost.part, lost.first, lost.last, lost.reason
+        ))?;
+    }
     for file in &recovered.cut {
         output::line(format!("a group that was never acknowledged was cut off; it is in {file}"))?;
     }

@@ -91,7 +91,6 @@ impl Workload {
         }
         commits.push(self.append_commit(part, 1));
         self.note();
-        let answers = self.log().commit_all(commits);
-        answers.into_iter().collect::<Result<Vec<_>, _>>().map(drop).map_err(|e| e.to_string())
+        self.commit_group(commits)
     }
 }
