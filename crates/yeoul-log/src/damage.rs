@@ -13,6 +13,7 @@ use yeoul_base::{DiskFile, Offset};
 use crate::batch::{self, BatchHeader, HEADER_BYTES};
 use crate::quarantine::{Hole, Lost};
 use crate::segment::LogSegment;
+use crate::snapshot::SegmentState;
 
 /// Batches that must follow one that was found by search, unless the file ends before.
 const CHAIN: usize = 16;
@@ -31,13 +32,17 @@ pub(crate) struct Damage {
 struct Search<'a> {
     segment: &'a LogSegment,
     file: Arc<dyn DiskFile>,
+    /// Length and end of one moment: the file may be appended to, and what came since must not
+    /// look like offsets that are missing.
     len: u64,
+    end: Offset,
 }
 
 impl LogSegment {
     /// The damage that a reader of `from` meets first; `None` when all reads well this time.
     pub(crate) fn find_damage(&self, from: Offset) -> io::Result<Option<Damage>> {
-        let search = Search { segment: self, file: self.file()?, len: self.len_bytes() };
+        let SegmentState { len_bytes: len, end, .. } = self.known();
+        let search = Search { segment: self, file: self.file()?, len, end };
         let (mut at, mut base) = (0, self.base);
         while at < search.len {
             if let Some(hole) = self.hole_at(at) {
@@ -53,7 +58,7 @@ impl LogSegment {
             let after = header.last_offset() + 1;
             if after > from && !search.holds(at, &header)? {
                 let leads_on = if next == search.len {
-                    after == self.end() || self.has_gaps()
+                    after == search.end || self.has_gaps()
                 } else {
                     let follower = search.header(next)?;
                     self.hole_at(next).is_some()
@@ -97,7 +102,7 @@ impl Search<'_> {
 
     /// All from `at`, where the offset should be `base`, to the next batch that can be believed.
     fn up_to_next(&self, at: u64, base: Offset) -> io::Result<Damage> {
-        let (to, next) = self.next_batch(at, base)?.unwrap_or((self.len, self.segment.end()));
+        let (to, next) = self.next_batch(at, base)?.unwrap_or((self.len, self.end));
         let reason = format!("{} at byte {at}: no batch here", self.segment.id.log().display());
         let mut lost = Lost::of_records(self.segment.id.part, (base, next - 1), reason);
         lost.hole = Some((self.segment.id, Hole { from: at, to, next }));
@@ -112,7 +117,7 @@ impl Search<'_> {
                 // The version first: it is nearly always wrong.
                 let plausible = head.get(16) == Some(&2)
                     && BatchHeader::parse(head).is_ok_and(|header| {
-                        header.base_offset > base && header.last_offset() < self.segment.end()
+                        header.base_offset > base && header.last_offset() < self.end
                     });
                 let at = piece_at + index as u64;
                 if plausible && self.believed(at)? {
@@ -137,7 +142,7 @@ impl Search<'_> {
             at += header.size_bytes() as u64;
             let after = header.last_offset() + 1;
             if at == self.len {
-                return Ok(after == self.segment.end() || self.segment.has_gaps());
+                return Ok(after == self.end || self.segment.has_gaps());
             }
             expected = Some(after);
         }
