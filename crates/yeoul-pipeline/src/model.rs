@@ -93,6 +93,7 @@ pub struct TopicDefaults {
     pub partitions: Option<u32>,
     #[serde(default)]
     pub retention: Retention,
+    pub durability: Option<Durability>,
     /// Kafka's names.
     #[serde(default)]
     pub config: BTreeMap<String, ConfigValue>,
@@ -105,11 +106,23 @@ pub struct TopicSpec {
     pub partitions: Option<u32>,
     #[serde(default)]
     pub retention: Retention,
+    /// `ack` (the default): acknowledged and shown when on disk.
+    pub durability: Option<Durability>,
     /// Kafka's names, such as `max.message.bytes`.
     #[serde(default)]
     pub config: BTreeMap<String, ConfigValue>,
     /// Column names and types: a map, or Spark's DDL as one text.
     pub schema: Option<Columns>,
+}
+
+/// When a topic's records are acknowledged and shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// When they are synced.
+    Ack,
+    /// At once, synced within 4 MiB or 50 ms: a power cut may take the last of them.
+    Relaxed,
 }
 
 /// How long records are kept: until either limit is reached.
@@ -142,26 +155,32 @@ impl JsonSchema for ConfigValue {
 impl TopicSpec {
     /// The topic's config in Kafka's names, retention included; an entry of `config` wins.
     pub fn kafka_config(&self) -> BTreeMap<String, String> {
-        kafka_config(&self.retention, &self.config)
+        kafka_config(&self.retention, self.durability, &self.config)
     }
 }
 
 impl TopicDefaults {
     /// As [`TopicSpec::kafka_config`].
     pub fn kafka_config(&self) -> BTreeMap<String, String> {
-        kafka_config(&self.retention, &self.config)
+        kafka_config(&self.retention, self.durability, &self.config)
     }
 }
 
 fn kafka_config(
     retention: &Retention,
+    durability: Option<Durability>,
     config: &BTreeMap<String, ConfigValue>,
 ) -> BTreeMap<String, String> {
     let time = retention.time.map(|time| ("retention.ms", time.0.as_millis().to_string()));
     let bytes = retention.bytes.map(|size| ("retention.bytes", size.0.to_string()));
-    let from_retention = time.into_iter().chain(bytes).map(|(key, value)| (key.to_owned(), value));
+    let durability = durability.map(|durability| match durability {
+        Durability::Ack => ("yeoul.durability", "ack".to_owned()),
+        Durability::Relaxed => ("yeoul.durability", "relaxed".to_owned()),
+    });
+    let own = time.into_iter().chain(bytes).chain(durability);
+    let own = own.map(|(key, value)| (key.to_owned(), value));
     let from_config = config.iter().map(|(key, value)| (key.clone(), value.0.clone()));
-    from_retention.chain(from_config).collect()
+    own.chain(from_config).collect()
 }
 
 /// What brings records from outside into a topic.

@@ -123,6 +123,7 @@ node: { kafka: ['127.0.0.1:9092', '0.0.0.0:9093=kafka:9093'], memory: 512MB, dis
 topics:
   movies:
     retention: { time: 7d, bytes: 100MB }
+    durability: relaxed
     config: { max.message.bytes: 1048576, cleanup.policy: delete, retention.ms: 5, x: true }
 sources:
   one: { tail: { path: a.tsv }, decode: tsv, to: movies }
@@ -143,7 +144,8 @@ streams:
             "max.message.bytes=1048576",
             "retention.bytes=100000000",
             "retention.ms=5",
-            "x=true"
+            "x=true",
+            "yeoul.durability=relaxed"
         ]
     );
     assert_eq!(

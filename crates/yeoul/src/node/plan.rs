@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use yeoul_base::Store;
 use yeoul_format::{Origin, Schema};
+use yeoul_log::topic_config;
 use yeoul_pipeline::{Named, Pipeline, Problem, Report, Trigger};
 use yeoul_stream::{Inputs, LookupSpec, Lookups, Plan, PlanError, StreamSpec, TopicSchema};
 
@@ -101,6 +102,7 @@ impl Plans {
                 problems.extend(problem_of(pipelines, &planned.name, error));
             }
         }
+        problems.extend(pipelines.iter().flat_map(bad_settings));
         if problems.is_empty() { Ok(()) } else { Err(Report { problems }) }
     }
 
@@ -122,6 +124,19 @@ fn problem_of(pipelines: &[Pipeline], name: &str, error: &PlanError) -> Option<P
         .zip(error.column)
         .and_then(|(line, column)| Some((u32::try_from(line).ok()?, u32::try_from(column).ok()?)));
     Some(pipeline.sql_problem(stream, at, &error.message, error.hint.clone()))
+}
+
+/// Settings of topics that the log would refuse.
+fn bad_settings(pipeline: &Pipeline) -> Vec<Problem> {
+    let hint = "docs/topics.md lists every setting with its values";
+    let mut problems = Vec::new();
+    for topic in &pipeline.topics {
+        if let Err(error) = topic_config::check(&topic.spec.kafka_config()) {
+            let (field, hint) = (Some("config"), Some(hint.to_owned()));
+            problems.push(pipeline.problem(topic, field, &error.to_string(), hint));
+        }
+    }
+    problems
 }
 
 /// What the facts say of topics that are there already.

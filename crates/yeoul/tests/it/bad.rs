@@ -77,6 +77,11 @@ fn pipeline_files_that_are_wrong() {
     with("typo.yaml", "read_from", "read_form");
     with("column.yaml", "SELECT id, name", "SELECT id, nmae");
     with("syntax.yaml", "SELECT id, name", "SELEKT id, name");
+    with(
+        "setting.yaml",
+        "sources:",
+        "topics: { films: { config: { retention.mss: 5 } } }\nsources:",
+    );
     with("start.yaml", "tsv: {", "tsv: { encoding: klingon,");
     let run = |file: &str| {
         let mut args = vec!["run", file];
@@ -90,6 +95,7 @@ fn pipeline_files_that_are_wrong() {
     told!("run_missing_file", folder, run("nowhere.yaml"));
     told!("check_typo", folder, refused(folder, &["check", "typo.yaml"], ""));
     told!("check_start_fails", folder, refused(folder, &["check", "start.yaml"], ""));
+    told!("check_unknown_setting", folder, refused(folder, &["check", "setting.yaml"], ""));
     told!("check_unknown_column", folder, refused(folder, &["check", "column.yaml"], ""));
 }
 

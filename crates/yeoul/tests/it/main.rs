@@ -16,5 +16,6 @@ mod apply;
 mod bad;
 mod demo;
 mod help;
+mod kafka;
 mod restart;
 mod support;
