@@ -168,7 +168,8 @@ def check_it_worked(notes, txn):
 
 
 def judge(folder):
-    words = os.environ.get("YEOUL_XTASK", "").split() or ["cargo", "xtask"]
+    named = os.environ.get("YEOUL_XTASK")
+    words = [named] if named else ["cargo", "xtask"]
     files = sorted(str(path) for path in pathlib.Path(folder).glob("*.jsonl"))
     done = subprocess.run([*words, "history", *files], capture_output=True, text=True, timeout=600,
                           cwd=HERE.parents[1])

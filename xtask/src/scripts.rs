@@ -64,8 +64,10 @@ fn one(repo: &Repo, folder: &str, script: &str, binary: &str) -> Result<String, 
     }
     // A script may want another command of this tool, such as `history`.
     let xtask = std::env::current_exe().map_err(|e| format!("this program's path: {e}"))?;
+    // Building the workspace may have put the same program anew in this one's place.
     let xtask = xtask.to_string_lossy();
-    let env = [("YEOUL_BIN", binary), ("YEOUL_XTASK", xtask.as_ref())];
+    let xtask = xtask.trim_end_matches(" (deleted)");
+    let env = [("YEOUL_BIN", binary), ("YEOUL_XTASK", xtask)];
     run::summarised(repo, &run::script_words(script), &env)
 }
 
