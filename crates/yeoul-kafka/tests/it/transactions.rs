@@ -35,6 +35,7 @@ async fn committed_values(client: &mut Client, topic: &str) -> Vec<String> {
     let mut to_come = got.aborted_transactions.clone().expect("a list for committed readers");
     to_come.sort_by_key(|aborted| aborted.first_offset);
     let mut aborted = std::collections::BTreeSet::new();
+    let mut wrote = std::collections::BTreeSet::new();
     let mut values = Vec::new();
     for piece in &got.records.0 {
         for batch in split(piece.clone()) {
@@ -46,10 +47,16 @@ async fn committed_values(client: &mut Client, topic: &str) -> Vec<String> {
             let records = decode(&batch).expect("records");
             if header.is_control() {
                 let key = records[0].key.clone().expect("a control record has a key");
-                if key[3] == 0 {
+                // Of a transaction without a record here there is nothing to leave out.
+                if wrote.remove(&header.producer_id) && key[3] == 0 {
                     assert!(aborted.remove(&header.producer_id), "an abort that was not listed");
                 }
-            } else if !(header.is_transactional() && aborted.contains(&header.producer_id)) {
+                continue;
+            }
+            if header.is_transactional() {
+                wrote.insert(header.producer_id);
+            }
+            if !(header.is_transactional() && aborted.contains(&header.producer_id)) {
                 let text = |value: &bytes::Bytes| String::from_utf8_lossy(value).into_owned();
                 values.extend(records.iter().filter_map(|record| record.value.as_ref().map(text)));
             }
@@ -114,7 +121,10 @@ async fn committed_readers_see_a_transaction_once_it_is_committed_and_never_an_a
 async fn an_end_may_be_asked_for_again_but_not_changed() {
     let (_served, mut client) = ready().await;
     let mut producer = Producer::init(&mut client, "p").await;
-    assert_eq!(producer.end(&mut client, true).await, ErrorCode::INVALID_TXN_STATE);
+    for committed in [true, false] {
+        let nothing = producer.end(&mut client, committed).await;
+        assert_eq!(nothing, ErrorCode::INVALID_TXN_STATE, "nothing was begun");
+    }
     for committed in [true, false] {
         producer.add(&mut client, "t").await;
         producer.send(&mut client, "t", "a").await;
@@ -285,6 +295,73 @@ async fn open_transactions_outlive_the_node_and_so_does_their_time() {
     assert_eq!(patient.send(&mut client, "t", "late").await, ErrorCode::INVALID_TXN_STATE);
     assert_eq!(committed_values(&mut client, "t").await, ["before", "after"]);
     assert_eq!(served.groups.list()[0].offsets[0].committed, 7);
+}
+
+/// What librdkafka does when a node is killed under its AddPartitionsToTxn: it cannot know whether
+/// the request arrived, and ends the transaction. The answers are those of Apache Kafka 4.3.0.
+#[tokio::test]
+async fn an_added_partition_outlives_the_node_and_an_end_tells_whether_it_was_added() {
+    let dir = TempDir::new().expect("a folder");
+    let served = Served::at(dir.path(), KafkaOptions::default()).await;
+    let mut client = Client::connect(served.addr).await;
+    client.create("t", 1).await;
+    let mut added = Vec::new();
+    let mut lost = Vec::new();
+    for (number, before) in [None, Some(true), Some(false)].into_iter().enumerate() {
+        for (kind, producers) in [("added", &mut added), ("lost", &mut lost)] {
+            let mut producer = Producer::init(&mut client, &format!("{kind}-{number}")).await;
+            if let Some(committed) = before {
+                assert_eq!(producer.add(&mut client, "t").await, OK);
+                assert_eq!(producer.send(&mut client, "t", "before").await, OK);
+                assert_eq!(producer.end(&mut client, committed).await, OK);
+            }
+            if kind == "added" {
+                assert_eq!(producer.add(&mut client, "t").await, OK);
+            }
+            producers.push((producer, before));
+        }
+    }
+    served.stop().await;
+
+    let served = Served::at(dir.path(), KafkaOptions::default()).await;
+    let mut client = Client::connect(served.addr).await;
+    for (mut producer, before) in added {
+        assert_eq!(producer.send(&mut client, "t", "in it").await, OK, "after {before:?}");
+        assert_eq!(producer.end(&mut client, false).await, OK, "after {before:?}");
+    }
+    for (producer, before) in lost {
+        // An abort after an abort may be the same one, whose answer was lost.
+        let expected = if before == Some(false) { OK } else { ErrorCode::INVALID_TXN_STATE };
+        let ended = producer.end(&mut client, false).await;
+        assert_eq!(ended, expected, "after {before:?}");
+        // A refused end leaves nothing behind: the id's next transaction is as any other.
+        assert_eq!(producer.add(&mut client, "t").await, OK);
+        assert_eq!(producer.end(&mut client, false).await, OK);
+    }
+    assert_eq!(committed_values(&mut client, "t").await, ["before"; 2]);
+}
+
+/// librdkafka gives the sequence of a batch whose answer was lost, and which an abort threw away,
+/// to its next record. Apache Kafka calls that record a duplicate and it is gone; here the
+/// producer hears that the numbers do not fit.
+#[tokio::test]
+async fn numbers_of_an_aborted_batch_are_never_a_duplicate() {
+    let (_served, mut client) = ready().await;
+    let mut producer = Producer::init(&mut client, "p").await;
+    assert_eq!(producer.add(&mut client, "t").await, OK);
+    assert_eq!(producer.send(&mut client, "t", "aborted").await, OK);
+    assert_eq!(producer.end(&mut client, false).await, OK);
+    producer.sequence = 0;
+    assert_eq!(producer.add(&mut client, "t").await, OK);
+    let told = producer.send(&mut client, "t", "another").await;
+    assert_eq!(told, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+    assert_eq!(producer.end(&mut client, false).await, OK);
+    // Its next life begins anew.
+    let mut producer = Producer::init(&mut client, "p").await;
+    assert_eq!(producer.add(&mut client, "t").await, OK);
+    assert_eq!(producer.send(&mut client, "t", "another").await, OK);
+    assert_eq!(producer.end(&mut client, true).await, OK);
+    assert_eq!(committed_values(&mut client, "t").await, ["another"]);
 }
 
 #[tokio::test]
