@@ -52,6 +52,7 @@ pub enum Planted {
     TrustSegments,
 }
 
+#[cfg(feature = "planted")]
 impl Planted {
     pub const ALL: [Self; 22] = [
         Self::SkipSync,
