@@ -219,6 +219,8 @@ impl Core {
                 self.dirty.extend(dirty);
                 self.dirty_dirs.extend(dirty_dirs);
                 self.checkpoint_failed(error);
+                // What was deleted meanwhile.
+                self.free_gone();
             }
         }
     }
@@ -252,23 +254,7 @@ impl Core {
                 tracing::warn!(%error, number, "a slot cannot be removed");
             }
         }
-        let kept = &self.kept;
-        let needed = |file: &FileId| kept.iter().any(|kept| kept.files.contains(file));
-        let (stay, go): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.doomed).into_iter().partition(needed);
-        self.doomed = stay;
-        for file in go {
-            // Never written to, or gone already: all the same.
-            let _ = self.disk.remove_file(&file.log());
-            let _ = self.disk.remove_file(&file.sum());
-            self.dirty.remove(&file);
-            // The folder of a deleted topic goes with its last file.
-            let part = file.part;
-            if !self.state.lanes.contains_key(&part)
-                && self.disk.remove_dir(&paths::part_dir(part)).is_ok()
-            {
-                self.dirty_dirs.remove(&part);
-            }
-        }
+        self.remove_doomed(false);
+        self.free_gone();
     }
 }

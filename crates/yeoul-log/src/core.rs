@@ -25,6 +25,7 @@ use crate::paths::FileId;
 use crate::plan::{Answer, Plan, Planner, Request, Respond};
 use crate::planted::{self, Planted};
 use crate::rebuild::Broken;
+use crate::reserve::{self, Reserve};
 use crate::segment::LogSegment;
 use crate::shared::{Shared, View};
 use crate::slots::Slots;
@@ -65,6 +66,7 @@ pub(crate) struct Core {
     pub(crate) broken: Broken,
     /// What the commit log does about its space.
     pub(crate) space: Space,
+    pub(crate) reserve: Reserve,
     /// Since when, and how many bytes of groups, are written and not synced: commits to relaxed
     /// topics only.
     pub(crate) unsynced: Option<(Duration, u64)>,
@@ -92,6 +94,8 @@ struct Group {
     frames: Vec<Framed>,
     /// Every commit in it may be shown before it is synced.
     relaxed: bool,
+    /// It lies in the slot kept for commits without records.
+    reserved: bool,
 }
 
 /// Why no group can be begun.
@@ -156,7 +160,10 @@ impl Core {
             };
             let need = frame::encoded_bytes(&plan.frame);
             let open = match group.take() {
-                Some(open) if open.buffer.len() + need > open.limit => {
+                Some(open)
+                    if open.buffer.len() + need > open.limit
+                        || (open.reserved && plan.has_records()) =>
+                {
                     queue.push_front(request);
                     return Some(open);
                 }
@@ -194,9 +201,9 @@ impl Core {
         plan: &Plan,
         queue: &VecDeque<Request>,
     ) -> Result<Group, NoGroup> {
-        let appends = !plan.frame.appends.is_empty();
         let least = padded((group::HEADER_BYTES + need) as u64);
-        self.find_room(least, appends)?;
+        self.find_room(least, plan.has_records())?;
+        let reserved = self.slots.in_reserve();
         let limit = usize::try_from(self.slots.left_bytes()).unwrap_or(usize::MAX);
         let limit = limit.min(self.options.group_bytes.max(group::HEADER_BYTES + need));
         let waiting: usize = queue.iter().map(|request| request.bytes).sum();
@@ -205,7 +212,7 @@ impl Core {
         );
         buffer.resize(group::HEADER_BYTES, 0);
         let (first_sequence, frames) = (self.state.sequence + 1, Vec::new());
-        Ok(Group { buffer, limit, first_sequence, frames, relaxed: true })
+        Ok(Group { buffer, limit, first_sequence, frames, relaxed: true, reserved })
     }
 
     /// Whether nobody minds if a power cut takes the commit after it was answered.
@@ -386,6 +393,10 @@ impl Core {
             self.doomed.extend(gone.iter().map(|segment| segment.id));
         }
         self.ring.push(written, waiting);
+        if !removed.is_empty() {
+            self.drop_gone();
+            self.free_gone();
+        }
         let sequence = self.state.sequence;
         self.shared.note(|stats| {
             stats.sequence = sequence;
@@ -418,6 +429,10 @@ impl Core {
         });
         if self.options.inline && self.checkpoint_due() {
             self.checkpoint();
+        }
+        if self.options.inline && self.reserve_due() {
+            let made = reserve::make(&*self.disk, self.options.reserve_bytes);
+            self.reserve_made(made);
         }
     }
 }

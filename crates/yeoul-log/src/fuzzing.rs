@@ -179,7 +179,12 @@ pub fn samples(batch: &Bytes) -> Vec<(u8, Vec<u8>)> {
 /// As the log writes it, so that it has whatever a snapshot has by now.
 fn inside_of_a_snapshot(batch: &Bytes) -> Vec<u8> {
     let disk = SimDisk::new();
-    let options = LogOptions { slot_bytes: [16 << 10; 3], inline: true, ..LogOptions::default() };
+    let options = LogOptions {
+        slot_bytes: [16 << 10; 3],
+        reserve_bytes: 0,
+        inline: true,
+        ..LogOptions::default()
+    };
     let clock = Arc::new(ManualClock::at_ms(1_700_000_000_000));
     let rand = Arc::new(SeededRand::new(7));
     let Ok((log, _)) = Log::open(Arc::new(disk.clone()), clock, rand, options) else {

@@ -19,6 +19,7 @@ mod facts;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod gone;
 mod group;
 mod holds;
 mod inspect;
@@ -34,6 +35,7 @@ mod quarantine;
 pub mod reader;
 mod rebuild;
 mod recovery;
+mod reserve;
 mod retention;
 mod scrub;
 mod segment;

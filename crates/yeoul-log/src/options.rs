@@ -24,6 +24,9 @@ pub struct LogOptions {
     pub rolled_files_max: usize,
     /// Bytes all slots together may have; beyond, commits wait until a checkpoint has freed some.
     pub wal_bytes_max: u64,
+    /// Bytes of the file whose space is given away when a full disk leaves no other for commits
+    /// without records; 0: none.
+    pub reserve_bytes: u64,
     /// Commits that only append to topics with `yeoul.durability=relaxed` are synced after this
     /// many bytes …
     pub relaxed_bytes: u64,
@@ -69,6 +72,7 @@ impl Default for LogOptions {
             checkpoint_bytes: 64 << 20,
             rolled_files_max: 512,
             wal_bytes_max: 1 << 30,
+            reserve_bytes: 1 << 20,
             relaxed_bytes: 4 << 20,
             relaxed_every: Duration::from_millis(50),
             hot_bytes: 8 << 20,

@@ -137,10 +137,12 @@ impl Part {
         inner.set_stable(stable);
     }
 
-    /// Sums up the segments' bytes once recovery has written them.
+    /// Sums up what recovery has written, and what waits in memory for space.
     pub(crate) fn recount(&self) {
         let mut inner = locked(&self.inner);
-        inner.ends.bytes = inner.segments.iter().map(|segment| segment.len_bytes()).sum();
+        let files: u64 = inner.segments.iter().map(|segment| segment.len_bytes()).sum();
+        let waiting: usize = inner.tail.iter().map(|batch| batch.bytes.len()).sum();
+        inner.ends.bytes = files + waiting as u64;
     }
 
     pub(crate) fn add_segment(&self, segment: Arc<LogSegment>) {
@@ -183,14 +185,35 @@ impl Part {
         inner.set_stable(stable);
         inner.aborted.drop_before(start);
         let mut gone = Vec::new();
-        while !inner.segments.is_empty()
-            && inner.segments.get(1).map_or(high, |next| next.base) <= start
+        // The newest ends where its batches do: what waits in memory begins another one, whose
+        // base, and so its name, lies behind. An empty one's name could be given again.
+        let newest = |segment: &LogSegment| match segment.len_bytes() {
+            0 => high,
+            _ => segment.end(),
+        };
+        while let Some(first) = inner.segments.first()
+            && inner.segments.get(1).map_or_else(|| newest(first), |next| next.base) <= start
         {
             let segment = inner.segments.remove(0);
             inner.ends.bytes = inner.ends.bytes.saturating_sub(segment.len_bytes());
             gone.push(segment);
         }
         gone
+    }
+
+    /// Batches up to `last`, of so many bytes, fell below the start before any file had them. An
+    /// empty log segment that was begun for them is returned: the next begins at another offset.
+    pub(crate) fn skip(&self, last: Offset, bytes: u64) -> Option<Arc<LogSegment>> {
+        self.trim_tail(last);
+        let mut inner = locked(&self.inner);
+        inner.ends.bytes = inner.ends.bytes.saturating_sub(bytes);
+        let empty = inner.segments.last().is_some_and(|newest| newest.len_bytes() == 0);
+        if empty { inner.segments.pop() } else { None }
+    }
+
+    /// Recovery's way for a batch that finds no space in a file.
+    pub(crate) fn wait_in_memory(&self, batch: TailBatch) {
+        locked(&self.inner).tail.push_back(batch);
     }
 
     /// The offset up to which its files were synced by the last checkpoint; `None` without files.

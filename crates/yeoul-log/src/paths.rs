@@ -10,6 +10,7 @@ pub(crate) const PARTS_DIR: &str = "parts";
 pub(crate) const SNAPSHOT_DIR: &str = "snapshots";
 pub(crate) const QUARANTINE_DIR: &str = "quarantine";
 pub(crate) const LOCK: &str = "lock";
+pub(crate) const RESERVE: &str = "reserve";
 
 pub(crate) fn slot(number: u64) -> PathBuf {
     Path::new(WAL_DIR).join(format!("{number:010}.wal"))

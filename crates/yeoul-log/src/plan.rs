@@ -65,6 +65,12 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Whether it appends more than ends of transactions, which may free readers and make space
+    /// like commits of facts.
+    pub(crate) fn has_records(&self) -> bool {
+        self.headers.iter().any(|header| !header.is_control())
+    }
+
     /// Nothing to write: all of it is there already.
     pub(crate) fn is_empty(&self) -> bool {
         let Frame { appends, facts, starts } = &self.frame;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use yeoul_base::disk::DiskLock;
-use yeoul_base::{Clock, Disk, FactKind, Open, PartEnds, Rand, Topics};
+use yeoul_base::{Clock, Disk, FactKind, Open, PartEnds, PartId, Rand, Topics};
 
 use crate::batch::BatchHeader;
 use crate::compact::Progress;
@@ -18,6 +18,7 @@ use crate::core::Core;
 use crate::error::LogError;
 use crate::facts::Facts;
 use crate::frame::{Decoded, Frame};
+use crate::gone::Gone;
 use crate::group::{self, GroupHeader};
 use crate::options::LogOptions;
 use crate::part::{Part, TailBatch};
@@ -25,12 +26,13 @@ use crate::paths::{self, FileId};
 use crate::planted::{self, Planted};
 use crate::quarantine::{self, Lost};
 use crate::rebuild::Broken;
+use crate::reserve::Reserve;
 use crate::segment::LogSegment;
 use crate::shared::{Shared, View};
 use crate::slots::{Slot, Slots};
 use crate::snapshot::{self, Snapshot};
 use crate::space::Space;
-use crate::splitter::Ring;
+use crate::splitter::{Ring, is_full};
 use crate::state::{Lane, PartMap, State};
 use crate::topics::{self, PartConfig};
 use crate::wal::{self, Wal};
@@ -64,6 +66,13 @@ pub(crate) struct Opened {
     pub(crate) lock: Box<dyn DiskLock>,
 }
 
+/// All that is known before anything changes.
+struct Found {
+    begin: Begin,
+    wal: Wal,
+    gone: Gone,
+}
+
 /// A snapshot to begin with, and newer ones that cannot be read.
 struct Begin {
     snapshot: Snapshot,
@@ -87,11 +96,12 @@ pub(crate) fn open(
     disk.sync_dir(root).map_err(|e| LogError::io(root, e))?;
 
     let begin = begin(&*disk, &*rand)?;
-    check_lengths(&*disk, &begin.snapshot)?;
     let promised = begin.unreadable.iter().filter_map(|name| paths::parse_snapshot_name(name));
     let promised = promised.map(|(_, sequence)| sequence).max().unwrap_or(0);
-    let wal = wal::read(&*disk, (&begin.snapshot).into(), promised)?;
+    let mut wal = wal::read(&*disk, (&begin.snapshot).into(), promised)?;
     wal.check_damage()?;
+    let gone = std::mem::take(&mut wal.changes).gone(&begin.snapshot);
+    check_lengths(&*disk, &begin.snapshot, &gone)?;
 
     // From here on things change.
     let mut recovered = Recovered {
@@ -104,9 +114,11 @@ pub(crate) fn open(
     for name in &begin.unreadable {
         recovered.quarantined.push(set_aside(&*disk, name)?);
     }
-    cut_lengths(&*disk, &begin.snapshot)?;
-    let mut core = core(disk, clock, rand, options, &begin, &wal, recovered.incarnation)?;
-    replay(&mut core, &begin.snapshot, &wal, &mut recovered)?;
+    cut_lengths(&*disk, &begin.snapshot, &gone)?;
+    let found = Found { begin, wal, gone };
+    let mut core = core(disk, clock, rand, options, &found, recovered.incarnation)?;
+    replay(&mut core, &found, &mut recovered)?;
+    let wal = found.wal;
     core.shared.set_view(core.view());
     recovered.cut = wal.quarantine_cut(&*core.disk)?;
     finish(&mut core, &mut recovered)?;
@@ -190,10 +202,11 @@ fn fresh(disk: &dyn Disk, rand: &dyn Rand) -> Result<Begin, LogError> {
     Ok(Begin { snapshot, bytes: kept.bytes, fresh: true, unreadable: Vec::new() })
 }
 
-/// A file shorter than the snapshot says has lost what was acknowledged.
-fn check_lengths(disk: &dyn Disk, snapshot: &Snapshot) -> Result<(), LogError> {
+/// A file shorter than the snapshot says has lost what was acknowledged, unless the commit log
+/// lets it go.
+fn check_lengths(disk: &dyn Disk, snapshot: &Snapshot, gone: &Gone) -> Result<(), LogError> {
     for part in &snapshot.parts {
-        for segment in &part.segments {
+        for segment in part.segments.iter().filter(|one| !gone.segment(part.id, one)) {
             let path = segment.file(part.id).log();
             let len = match disk.open(&path, Open::Read) {
                 Ok(file) => file.len_bytes().map_err(|e| LogError::io(&path, e))?,
@@ -212,9 +225,9 @@ fn check_lengths(disk: &dyn Disk, snapshot: &Snapshot) -> Result<(), LogError> {
 }
 
 /// What a crash left behind the snapshot's lengths is replayed anew.
-fn cut_lengths(disk: &dyn Disk, snapshot: &Snapshot) -> Result<(), LogError> {
+fn cut_lengths(disk: &dyn Disk, snapshot: &Snapshot, gone: &Gone) -> Result<(), LogError> {
     for part in &snapshot.parts {
-        for segment in &part.segments {
+        for segment in part.segments.iter().filter(|one| !gone.segment(part.id, one)) {
             let path = segment.file(part.id).log();
             let cut = || {
                 let file = disk.open(&path, Open::Write)?;
@@ -246,6 +259,7 @@ fn set_aside(disk: &dyn Disk, name: &str) -> Result<String, LogError> {
 fn state(
     disk: &Arc<dyn Disk>,
     snapshot: &Snapshot,
+    gone: &Gone,
     options: &LogOptions,
 ) -> Result<State, LogError> {
     let path = snapshot::path(&snapshot.name());
@@ -271,7 +285,9 @@ fn state(
         let segment = |segment: &snapshot::SegmentState| {
             Arc::new(LogSegment::load(Arc::clone(disk), part.id, segment))
         };
-        let segments = part.segments.iter().map(segment).collect();
+        // What the replay will let go is not looked at: it may be gone.
+        let there = part.segments.iter().filter(|segment| !gone.segment(part.id, segment));
+        let segments = there.map(segment).collect();
         let aborted = part.segments.iter().flat_map(|segment| segment.aborted.iter().copied());
         let ends = PartEnds {
             start: if planted::is(Planted::StartsNotRestored) { 0 } else { part.start },
@@ -302,11 +318,10 @@ fn core(
     clock: Arc<dyn Clock>,
     rand: Arc<dyn Rand>,
     options: LogOptions,
-    begin: &Begin,
-    wal: &Wal,
+    Found { begin, wal, gone }: &Found,
     incarnation: u64,
 ) -> Result<Core, LogError> {
-    let state = state(&disk, &begin.snapshot, &options)?;
+    let state = state(&disk, &begin.snapshot, gone, &options)?;
     let empty =
         View { topics: Arc::default(), facts: Facts::new_sync(), parts: PartMap::new_sync() };
     let shared = Arc::new(Shared::new(empty, incarnation, options.on_fatal.clone()));
@@ -332,6 +347,7 @@ fn core(
         checkpointing: false,
         broken: Broken::default(),
         space: Space::default(),
+        reserve: Reserve::default(),
         unsynced: None,
         compacting: false,
         scrubbing: false,
@@ -343,21 +359,16 @@ fn core(
 
 fn replay(
     core: &mut Core,
-    begin: &Snapshot,
-    wal: &Wal,
+    Found { begin, wal, gone }: &Found,
     recovered: &mut Recovered,
 ) -> Result<(), LogError> {
+    let begin = &begin.snapshot;
     // What no file took while it was read-only.
     for (id, bytes) in &begin.held {
-        let Some(lane) = core.state.lanes.get(id) else { continue };
-        let part = Arc::clone(&lane.part);
         let path = snapshot::path(&begin.name());
         let header = BatchHeader::parse(bytes)
             .map_err(|error| LogError::damaged(&path, 0, error.to_string()))?;
-        let (base, last) = (header.base_offset, header.last_offset());
-        let batch = TailBatch { base, last, bytes: Bytes::clone(bytes) };
-        core.split_some(&[(part, header.max_timestamp_ms, batch)])
-            .map_err(|e| LogError::io(&FileId::appended(*id, base).log(), e))?;
+        split(core, *id, bytes, &header, gone)?;
     }
     for (found, frames) in &wal.replay {
         let path = paths::slot(found.header.slot);
@@ -371,7 +382,7 @@ fn replay(
             {
                 return Err(damaged("it reads differently twice".into()));
             }
-            replay_frame(core, &decoded.frame, &found.header)?;
+            replay_frame(core, &decoded.frame, &found.header, gone)?;
             quarantine_bad(core, &decoded, &path, recovered)?;
             recovered.replayed += 1;
         }
@@ -388,7 +399,50 @@ fn replay(
     wal.sync_replayed()
 }
 
-fn replay_frame(core: &mut Core, frame: &Frame, group: &GroupHeader) -> Result<(), LogError> {
+/// Puts a batch into a file, or into memory when the disk is full.
+fn split(
+    core: &mut Core,
+    id: PartId,
+    bytes: &Bytes,
+    header: &BatchHeader,
+    gone: &Gone,
+) -> Result<(), LogError> {
+    /// So often may what waits be beyond what appends stop at: more than a running log leaves.
+    const UNSPLIT_MAX: usize = 4;
+    let Some(lane) = core.state.lanes.get(&id) else { return Ok(()) };
+    let (base, last) = (header.base_offset, header.last_offset());
+    if gone.has(id, last + 1) {
+        return Ok(());
+    }
+    let part = Arc::clone(&lane.part);
+    let batch = TailBatch { base, last, bytes: Bytes::clone(bytes) };
+    let waiting = (Arc::clone(&part), header.max_timestamp_ms, batch.clone());
+    let waiting = [waiting];
+    if core.ring.unsplit_bytes() == 0 {
+        match core.split_some(&waiting) {
+            Ok(_) => return Ok(()),
+            Err(error) if is_full(&error) => {
+                tracing::warn!(%error, "log segments cannot grow, batches wait");
+            }
+            Err(error) => return Err(LogError::io(&FileId::appended(id, base).log(), error)),
+        }
+    }
+    let limit = core.options.unsplit_bytes.saturating_mul(UNSPLIT_MAX);
+    if core.ring.unsplit_bytes() > limit {
+        let full = io::Error::new(io::ErrorKind::StorageFull, "the disk is full; make space");
+        return Err(LogError::io(&FileId::appended(id, base).log(), full));
+    }
+    part.wait_in_memory(batch);
+    core.ring.push(bytes.len(), waiting.into());
+    Ok(())
+}
+
+fn replay_frame(
+    core: &mut Core,
+    frame: &Frame,
+    group: &GroupHeader,
+    gone: &Gone,
+) -> Result<(), LogError> {
     let path = paths::slot(group.slot);
     let damaged = |what: String| LogError::damaged(&path, group.position, what);
     let mut headers = Vec::with_capacity(frame.appends.len());
@@ -401,12 +455,7 @@ fn replay_frame(core: &mut Core, frame: &Frame, group: &GroupHeader) -> Result<(
         .apply(&headers, frame, now_ms, &core.options)
         .map_err(|what| damaged(what.to_owned()))?;
     for ((id, bytes), header) in frame.appends.iter().zip(&headers) {
-        let Some(lane) = core.state.lanes.get(id) else { continue };
-        let part = Arc::clone(&lane.part);
-        let (base, last) = (header.base_offset, header.last_offset());
-        let batch = TailBatch { base, last, bytes: Bytes::clone(bytes) };
-        core.split_some(&[(part, header.max_timestamp_ms, batch)])
-            .map_err(|e| LogError::io(&FileId::appended(*id, base).log(), e))?;
+        split(core, *id, bytes, header, gone)?;
     }
     for (id, aborted) in &effects.aborted {
         let Some(lane) = core.state.lanes.get(id) else { continue };
@@ -463,12 +512,14 @@ fn finish(core: &mut Core, recovered: &mut Recovered) -> Result<(), LogError> {
     for _ in 0..TRIES {
         core.checkpoint();
         let done = core.kept.last().is_some_and(|k| k.incarnation == core.shared.incarnation);
-        if done || core.checkpoint_is_full() {
+        if done || core.checkpoint_is_full() || core.ring.unsplit_bytes() > 0 {
             break;
         }
     }
     let unfinished = core.kept.last().is_none_or(|k| k.incarnation != core.shared.incarnation);
-    if unfinished && !core.checkpoint_is_full() {
+    // On a full disk the snapshot before and the commit log go on saying all of it.
+    let waits = core.checkpoint_is_full() || core.ring.unsplit_bytes() > 0;
+    if unfinished && !waits {
         core.shared.close("no snapshot could be written".into());
     }
     if let Some(reason) = core.shared.fatal() {
@@ -476,18 +527,20 @@ fn finish(core: &mut Core, recovered: &mut Recovered) -> Result<(), LogError> {
         return Err(LogError::io(Path::new(paths::SNAPSHOT_DIR), error));
     }
     recovered.removed_files = collect_unknown(core)?;
+    core.split();
     // One to write to, and the reserve.
     while core.slots.wants_more() {
-        match core.make_slot(core.slots.order_small()) {
+        match core.make_slot(core.slots.order_small(0)) {
             Ok(()) => {}
             // The log can be read; commits are refused until there is space.
-            Err(error) if crate::splitter::is_full(&error) => {
-                tracing::warn!(%error, "no space for the commit log");
+            Err(error) if is_full(&error) => {
+                core.slot_made(Err(error));
                 break;
             }
             Err(error) => return Err(LogError::io(Path::new(paths::WAL_DIR), error)),
         }
     }
+    core.find_reserve();
     Ok(())
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct SlotOrder {
 pub(crate) struct Slots {
     sizes: [u64; 3],
     current: Option<(Slot, u64)>,
+    /// The current slot was the last free one.
+    reserve: bool,
     free: VecDeque<Slot>,
     used: Vec<Slot>,
     next_number: u64,
@@ -72,7 +74,15 @@ impl Slots {
         let next_number = used.iter().map(|slot| slot.number + 1).max().unwrap_or(0);
         let made = used.len();
         let sizes = options.slot_bytes.map(|size| padded(size).max(ALIGN));
-        Self { sizes, current: None, free: VecDeque::new(), used, next_number, made }
+        Self {
+            sizes,
+            current: None,
+            reserve: false,
+            free: VecDeque::new(),
+            used,
+            next_number,
+            made,
+        }
     }
 
     /// Where a group of that many bytes can be written now: slot and position.
@@ -110,10 +120,17 @@ impl Slots {
             return false;
         };
         let Some(next) = self.free.remove(at) else { return false };
+        self.reserve = reserve;
         if let Some((old, position)) = self.current.replace((next, 0)) {
             if position == 0 { self.free.push_back(old) } else { self.used.push(old) }
         }
         true
+    }
+
+    /// Whether the current slot is the one kept for commits without records: it is while no other
+    /// is free.
+    pub(crate) fn in_reserve(&self) -> bool {
+        self.reserve && self.free.is_empty()
     }
 
     /// Whether a slot with room for `bytes` is free beside the reserve.
@@ -127,15 +144,18 @@ impl Slots {
         SlotOrder { number: self.next_number, size_bytes: size.max(padded(bytes)) }
     }
 
-    /// A small one, for a quick start.
-    pub(crate) fn order_small(&self) -> SlotOrder {
-        let size_bytes = self.sizes.first().copied().unwrap_or(ALIGN);
+    /// A small one, for a quick start, and where there is little space.
+    pub(crate) fn order_small(&self, bytes: u64) -> SlotOrder {
+        let size_bytes = self.sizes.first().copied().unwrap_or(ALIGN).max(padded(bytes));
         SlotOrder { number: self.next_number, size_bytes }
     }
 
     /// Whether another one should be made in the background: the current is half full and there
     /// is nothing beyond the reserve.
     pub(crate) fn wants_more(&self) -> bool {
+        if self.in_reserve() {
+            return true;
+        }
         let half = self.current.as_ref().is_none_or(|(slot, at)| *at * 2 >= slot.size_bytes);
         self.free.len() < if half { 2 } else { 1 }
     }

@@ -63,7 +63,7 @@ impl Core {
                 return Err(self.full("log segments cannot grow"));
             }
         }
-        if self.slots.room(least).is_some() {
+        if self.has_place(least, appends) {
             return Ok(());
         }
         // A slot is synced before the next is written to.
@@ -80,11 +80,30 @@ impl Core {
         } else if self.make_room_beside(least) {
             return Err(NoGroup::Wait);
         }
-        if self.slots.switch(least, false) || (!appends && self.slots.switch(least, true)) {
+        let found = self.has_place(least, appends) || self.slots.switch(least, false);
+        if found || (!appends && self.find_reserved(least)) {
             return Ok(());
         }
         let why = self.space.failed.as_ref().map_or("no slot is free", |(why, _)| why);
         Err(self.full(&format!("the commit log cannot grow ({why})")))
+    }
+
+    /// Whether the current slot has room that such a commit may take.
+    fn has_place(&self, least: u64, appends: bool) -> bool {
+        self.slots.room(least).is_some() && !(appends && self.slots.in_reserve())
+    }
+
+    /// The last free slot, or what the reserve gives.
+    fn find_reserved(&mut self, least: u64) -> bool {
+        self.slots.switch(least, true)
+            || (self.spend_reserve(least) && self.slots.switch(least, true))
+    }
+
+    /// Whether something has just found the disk full.
+    pub(crate) fn is_short_of_space(&self) -> bool {
+        self.ring.unsplit_bytes() > 0
+            || self.space.failed.is_some()
+            || self.space.checkpoint_full.is_some()
     }
 
     fn full(&self, why: &str) -> NoGroup {
@@ -119,12 +138,12 @@ impl Core {
                 return;
             }
         }
-        // Two, when the first becomes the reserve.
-        for _ in 0..2 {
+        // Two, when the first becomes the reserve; and again when a failure has freed something.
+        for _ in 0..3 {
             let order = self.order_slot(least);
             let made = slots::make(&*self.disk, order);
-            self.slot_made(made);
-            if self.slots.has_spare(least) || self.space.failed.is_some() {
+            let freed = self.slot_made(made);
+            if self.slots.has_spare(least) || (self.space.failed.is_some() && !freed) {
                 break;
             }
         }
@@ -153,8 +172,12 @@ impl Core {
         can_checkpoint
     }
 
-    fn order_slot(&mut self, least: u64) -> SlotOrder {
-        let order = self.slots.order(least);
+    pub(crate) fn order_slot(&mut self, least: u64) -> SlotOrder {
+        // Where a large one finds no space a small one may.
+        let order = match self.space.failed {
+            Some(_) => self.slots.order_small(least),
+            None => self.slots.order(least),
+        };
         self.slots.ordered();
         order
     }
@@ -170,17 +193,19 @@ impl Core {
         Some(self.order_slot(least))
     }
 
-    /// A slot was made, or not.
-    pub(crate) fn slot_made(&mut self, made: std::io::Result<Slot>) {
+    /// A slot was made, or not. True when that gave back the space of what is gone.
+    pub(crate) fn slot_made(&mut self, made: std::io::Result<Slot>) -> bool {
         self.space.making = false;
         match made {
             Ok(slot) => {
                 self.space.failed = None;
                 self.slots.add_free(slot);
+                false
             }
             Err(error) => {
                 tracing::warn!(%error, "no new slot for the commit log");
                 self.space.failed = Some((error.to_string(), self.clock.monotonic()));
+                self.free_gone()
             }
         }
     }

@@ -55,6 +55,25 @@ impl Ring {
         left.filter(|(part, ..)| part.id == id).map(|(_, _, batch)| batch.base).next()
     }
 
+    /// Takes out what no file has and nobody can read any more.
+    fn drop_unsplit(&mut self, is_gone: impl Fn(&Part, &TailBatch) -> bool) -> Vec<Waiting> {
+        let mut dropped = Vec::new();
+        for group in &mut self.unsplit {
+            let waiting = group.batches.split_off(group.split.min(group.batches.len()));
+            let (gone, left): (Vec<_>, Vec<_>) =
+                waiting.into_iter().partition(|(part, _, batch)| is_gone(part, batch));
+            group.batches.extend(left);
+            dropped.extend(gone);
+        }
+        let bytes = &mut self.unsplit_bytes;
+        self.unsplit.retain(|group| {
+            let keep = !group.batches.is_empty();
+            *bytes -= if keep { 0 } else { group.bytes };
+            keep
+        });
+        dropped
+    }
+
     fn trim(&mut self, hot_bytes: usize) {
         while self.hot_bytes > hot_bytes
             && let Some(group) = self.hot.pop_front()
@@ -68,6 +87,18 @@ impl Ring {
 }
 
 impl Core {
+    /// Batches below their partition's start, or of deleted partitions, need no file any more.
+    pub(crate) fn drop_gone(&mut self) {
+        let lanes = &self.state.lanes;
+        let dropped = self.ring.drop_unsplit(|part, batch| {
+            !lanes.contains_key(&part.id) || batch.last < part.ends().start
+        });
+        for (part, _, batch) in dropped {
+            let begun = part.skip(batch.last, batch.bytes.len() as u64);
+            self.doomed.extend(begun.map(|segment| segment.id));
+        }
+    }
+
     /// Puts what waits into files. What cannot be written now (a full disk) stays in memory and
     /// is tried again with the next group.
     pub(crate) fn split(&mut self) {
@@ -80,6 +111,7 @@ impl Core {
                         self.ring.unsplit.push_front(group);
                         if is_full(&error) {
                             tracing::warn!(%error, "log segments cannot grow, batches wait");
+                            self.free_gone();
                         } else if self.part_failed(part.id, &error) {
                             // The same batch again, to another file or to none.
                             self.split();

@@ -12,12 +12,14 @@ use yeoul_base::{Disk, DiskFile, Open, PartId};
 use crate::batch::BatchHeader;
 use crate::error::LogError;
 use crate::frame::{self, FrameError};
+use crate::gone::Changes;
 use crate::group::{ALIGN, GroupHeader, HEADER_BYTES};
 use crate::part::TailBatch;
 use crate::paths;
 use crate::planted::{self, Planted};
 use crate::slots::Slot;
 use crate::snapshot::{Kept, Snapshot};
+use crate::splitter::is_full;
 
 /// A header where it belongs.
 #[derive(Debug, Clone)]
@@ -50,6 +52,8 @@ pub(crate) struct Wal {
     end_at: (u64, u64),
     begin_incarnation: u64,
     pub(crate) incarnation_max: u64,
+    /// Of the frames to replay: what they let go.
+    pub(crate) changes: Changes,
 }
 
 /// Where in the log of commits to begin: behind a snapshot.
@@ -111,6 +115,7 @@ pub(crate) fn read(disk: &dyn Disk, begin: Begin, promised: u64) -> Result<Wal, 
         end_at: (0, 0),
         begin_incarnation: begin.incarnation,
         incarnation_max: 0,
+        changes: Changes::default(),
     };
     let dir = Path::new(paths::WAL_DIR);
     for entry in disk.list(dir).map_err(|e| LogError::io(dir, e))? {
@@ -210,9 +215,10 @@ impl Wal {
                 }
                 let position = header.position + (HEADER_BYTES + whole - body.len()) as u64;
                 match frame::decode(&mut body, header.seal(begin.salt, taken)) {
-                    Ok(decoded) if decoded.bad.is_empty() => {}
+                    Ok(decoded) if decoded.bad.is_empty() => self.changes.note(&decoded.frame),
                     // Damage, of which the frame says whose records it took.
                     Ok(decoded) if self.end_sequence <= self.known => {
+                        self.changes.note(&decoded.frame);
                         self.bad.insert(self.end_sequence, decoded.bad);
                     }
                     Ok(_) | Err(FrameError::Torn) => {
@@ -291,8 +297,15 @@ impl Wal {
                 file.write_all_at(&self.body(found)?, HEADER_BYTES as u64)?;
                 file.sync_data()
             };
-            copy().map_err(|e| LogError::io(&path, e))?;
-            copies.push(path.display().to_string());
+            match copy() {
+                Ok(()) => copies.push(path.display().to_string()),
+                // Nobody was told of it: worth keeping, not worth refusing the start.
+                Err(error) if is_full(&error) => {
+                    tracing::warn!(%error, file = %path.display(), "a torn end is not kept aside");
+                    let _ = disk.remove_file(&path);
+                }
+                Err(error) => return Err(LogError::io(&path, error)),
+            }
         }
         let dir = Path::new(paths::QUARANTINE_DIR);
         if !copies.is_empty() {

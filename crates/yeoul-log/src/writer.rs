@@ -13,6 +13,7 @@ use crate::core::Core;
 use crate::locked;
 use crate::pace::Pace;
 use crate::plan::Request;
+use crate::reserve;
 use crate::scrub;
 use crate::shared::Shared;
 use crate::slots;
@@ -209,11 +210,22 @@ fn tend(core: &mut Core, queue: &Arc<Queue>, helpers: &mut Vec<JoinHandle<()>>) 
         };
         helpers.extend(helper("log-snapshot", work, core));
     }
+    if core.reserve_due() {
+        let (disk, answers) = (Arc::clone(&core.disk), Arc::clone(queue));
+        let bytes = core.options.reserve_bytes;
+        let work = move || {
+            let made = reserve::make(&*disk, bytes);
+            answers.control(Box::new(move |core| core.reserve_made(made)));
+        };
+        helpers.extend(helper("log-reserve", work, core));
+    }
     if let Some(order) = core.slot_due() {
         let (disk, answers) = (Arc::clone(&core.disk), Arc::clone(queue));
         let work = move || {
             let slot = slots::make(&*disk, order);
-            answers.control(Box::new(move |core| core.slot_made(slot)));
+            answers.control(Box::new(move |core| {
+                core.slot_made(slot);
+            }));
         };
         helpers.extend(helper("log-slot", work, core));
     }

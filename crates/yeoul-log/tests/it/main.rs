@@ -15,6 +15,7 @@ mod compact;
 mod crash;
 mod faults;
 mod flips;
+mod full_disk;
 mod model;
 mod open_files;
 mod planted;

@@ -29,7 +29,8 @@ pub(crate) struct Node {
 
 pub(crate) fn open(disk: &SimDisk) -> Log {
     let clock = Arc::new(SystemClock::new());
-    let options = LogOptions { slot_bytes: [16 << 10; 3], ..LogOptions::default() };
+    let options =
+        LogOptions { slot_bytes: [16 << 10; 3], reserve_bytes: 0, ..LogOptions::default() };
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     Log::open(disk, clock, Arc::new(SeededRand::new(7)), options).unwrap().0
 }

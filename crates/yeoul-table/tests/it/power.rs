@@ -15,6 +15,7 @@ use super::{PART, columns, offsets, rows};
 
 fn options() -> LogOptions {
     LogOptions {
+        reserve_bytes: 0,
         slot_bytes: [16 << 10; 3],
         group_bytes: 16 << 10,
         checkpoint_bytes: 1 << 30,

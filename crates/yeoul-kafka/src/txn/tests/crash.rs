@@ -24,6 +24,7 @@ const TRANSACTIONS: i64 = 6;
 
 fn open(disk: &SimDisk, clock: &Arc<ManualClock>) -> Log {
     let options = LogOptions {
+        reserve_bytes: 0,
         slot_bytes: [16 << 10; 3],
         group_bytes: 16 << 10,
         segment_bytes: 4 << 10,
