@@ -26,6 +26,8 @@ const KEPT_BYTES_MAX: u64 = 64 << 20;
 #[derive(Debug)]
 pub(crate) struct Damage {
     pub(crate) lost: Lost,
+    /// Where in the file it begins.
+    pub(crate) at: u64,
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -70,7 +72,7 @@ impl LogSegment {
                 let reason = format!("{} at byte {at}: bad checksum", self.id.log().display());
                 let range = (header.base_offset, header.last_offset());
                 let lost = Lost::of_records(self.id.part, range, reason);
-                return Ok(Some(Damage { lost, bytes: search.bytes(at, next)? }));
+                return Ok(Some(Damage { lost, at, bytes: search.bytes(at, next)? }));
             }
             (at, base) = (next, after);
         }
@@ -106,7 +108,7 @@ impl Search<'_> {
         let reason = format!("{} at byte {at}: no batch here", self.segment.id.log().display());
         let mut lost = Lost::of_records(self.segment.id.part, (base, next - 1), reason);
         lost.hole = Some((self.segment.id, Hole { from: at, to, next }));
-        Ok(Damage { lost, bytes: self.bytes(at, to)? })
+        Ok(Damage { lost, at, bytes: self.bytes(at, to)? })
     }
 
     fn next_batch(&self, after: u64, base: Offset) -> io::Result<Option<(u64, Offset)>> {

@@ -14,6 +14,7 @@ mod compact;
 mod core;
 mod damage;
 pub mod dead;
+pub mod doctor;
 mod error;
 mod facts;
 mod frame;

@@ -28,6 +28,7 @@ use crate::plan::{self, Answer, Request, Respond, Work};
 use crate::quarantine::Lost;
 use crate::recovery::{self, Recovered};
 use crate::shared::{LogStats, Shared, View};
+use crate::snapshot::Kept;
 use crate::writer::Writer;
 
 /// A transaction's end is taken however small the topic's largest message may be.
@@ -81,7 +82,18 @@ impl Log {
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
         rand: Arc<dyn Rand>,
+        options: LogOptions,
+    ) -> Result<(Self, Recovered), LogError> {
+        Self::open_or_cut(disk, clock, rand, options, false)
+    }
+
+    /// With `cut`, acknowledged commits that cannot be read are given up; see [`crate::doctor`].
+    pub(crate) fn open_or_cut(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        rand: Arc<dyn Rand>,
         mut options: LogOptions,
+        cut: bool,
     ) -> Result<(Self, Recovered), LogError> {
         let inline = options.inline;
         if !inline {
@@ -89,7 +101,7 @@ impl Log {
             options.rolled_files_max = options.rolled_files_max.min(share.unwrap_or(usize::MAX));
         }
         let background_bytes_per_s = options.background_rate();
-        let opened = recovery::open(disk, Arc::clone(&clock), rand, options)?;
+        let opened = recovery::open(disk, Arc::clone(&clock), rand, options, cut)?;
         let shared = Arc::clone(&opened.core.shared);
         let mode = if inline {
             Mode::Inline(Box::new(Mutex::new(Some(opened.core))))
@@ -332,6 +344,20 @@ impl Log {
             Mode::Threaded(writer) => writer.queue.try_push(request),
             Mode::Inline(_) => self.enqueue(request),
         }
+    }
+
+    /// Whether a snapshot of this start, with its last commit, is on the disk.
+    pub(crate) fn has_own_snapshot(&self) -> Result<bool, StoreError> {
+        self.with_core(|core| {
+            let (sequence, incarnation) = (core.state.sequence, core.shared.incarnation);
+            let own = |kept: &Kept| (kept.sequence, kept.incarnation) == (sequence, incarnation);
+            core.kept.last().is_some_and(own)
+        })
+    }
+
+    /// Makes a lost range a fact, or changes what is known of it. Waits.
+    pub(crate) fn note_lost(&self, lost: Lost) -> Result<(), StoreError> {
+        self.ask(Work::Quarantine(lost)).map(drop)
     }
 
     /// What was acknowledged and cannot be read any more, as far as it was noticed.

@@ -318,7 +318,7 @@ impl Part {
             }
             Err(error) => return Err(StoreError::Io(format!("{what}; then {error}"))),
         };
-        let Damage { mut lost, bytes } = damage;
+        let Damage { mut lost, bytes, .. } = damage;
         match quarantine::keep(&**segment.disk(), self.id, (lost.first, lost.last), &bytes) {
             Ok(kept) => lost.reason.push_str(&format!("; the bytes are in {}", kept.display())),
             Err(error) => tracing::warn!(%error, "damaged bytes could not be kept aside"),

@@ -79,13 +79,37 @@ struct Begin {
     bytes: u64,
     fresh: bool,
     unreadable: Vec<String>,
+    promised: u64,
+    /// Of the newest one's name.
+    named: u64,
 }
 
+/// The snapshots that there are, judged.
+#[derive(Debug, Default)]
+pub(crate) struct Newest {
+    /// The newest that can be read, and its file's length.
+    pub(crate) snapshot: Option<(Snapshot, u64)>,
+    /// Names of those after it, the newest first, and what is wrong with each.
+    pub(crate) unreadable: Vec<(String, String)>,
+}
+
+impl Newest {
+    /// The largest incarnation and sequence that the unreadable ones have in their names.
+    pub(crate) fn promised(&self) -> (u64, u64) {
+        let names = self.unreadable.iter();
+        let names = names.filter_map(|(name, _)| paths::parse_snapshot_name(name));
+        names.fold((0, 0), |most, name| (most.0.max(name.0), most.1.max(name.1)))
+    }
+}
+
+/// With `cut` the log goes on with what can be read of the commit log, whatever was acknowledged
+/// behind it: only a repair that was agreed to says so.
 pub(crate) fn open(
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
     rand: Arc<dyn Rand>,
     options: LogOptions,
+    cut: bool,
 ) -> Result<Opened, LogError> {
     let lock = lock(&*disk, &options.lock_note)?;
     for dir in [paths::WAL_DIR, paths::PARTS_DIR, paths::SNAPSHOT_DIR, paths::QUARANTINE_DIR] {
@@ -96,17 +120,17 @@ pub(crate) fn open(
     disk.sync_dir(root).map_err(|e| LogError::io(root, e))?;
 
     let begin = begin(&*disk, &*rand)?;
-    let promised = begin.unreadable.iter().filter_map(|name| paths::parse_snapshot_name(name));
-    let promised = promised.map(|(_, sequence)| sequence).max().unwrap_or(0);
-    let mut wal = wal::read(&*disk, (&begin.snapshot).into(), promised)?;
-    wal.check_damage()?;
+    let mut wal = wal::read(&*disk, (&begin.snapshot).into(), begin.promised)?;
+    if !cut {
+        wal.check_damage()?;
+    }
     let gone = std::mem::take(&mut wal.changes).gone(&begin.snapshot);
     check_lengths(&*disk, &begin.snapshot, &gone)?;
 
     // From here on things change.
     let mut recovered = Recovered {
         fresh: begin.fresh,
-        incarnation: wal.incarnation_max.max(begin.snapshot.incarnation)
+        incarnation: wal.incarnation_max.max(begin.snapshot.incarnation).max(begin.named)
             + u64::from(!planted::is(Planted::SameIncarnation) || begin.fresh),
         snapshot_sequence: begin.snapshot.sequence,
         ..Recovered::default()
@@ -120,12 +144,12 @@ pub(crate) fn open(
     replay(&mut core, &found, &mut recovered)?;
     let wal = found.wal;
     core.shared.set_view(core.view());
-    recovered.cut = wal.quarantine_cut(&*core.disk)?;
+    recovered.cut = wal.quarantine_cut(&*core.disk, !cut)?;
     finish(&mut core, &mut recovered)?;
     Ok(Opened { core, recovered, lock })
 }
 
-fn lock(disk: &dyn Disk, note: &str) -> Result<Box<dyn DiskLock>, LogError> {
+pub(crate) fn lock(disk: &dyn Disk, note: &str) -> Result<Box<dyn DiskLock>, LogError> {
     const NOTE_BYTES_MAX: u64 = 64;
     let path = Path::new(paths::LOCK);
     disk.lock(path, note).map_err(|error| {
@@ -139,6 +163,23 @@ fn lock(disk: &dyn Disk, note: &str) -> Result<Box<dyn DiskLock>, LogError> {
 }
 
 fn begin(disk: &dyn Disk, rand: &dyn Rand) -> Result<Begin, LogError> {
+    let newest = newest(disk)?;
+    let (named, promised) = newest.promised();
+    if let Some((snapshot, bytes)) = newest.snapshot {
+        let unreadable = newest.unreadable.into_iter().map(|(name, _)| name).collect();
+        return Ok(Begin { snapshot, bytes, fresh: false, unreadable, promised, named });
+    }
+    match newest.unreadable.as_slice() {
+        [] => fresh(disk, rand),
+        [(first, _), .., (_, why)] | [(first, why)] => {
+            let what = format!("no snapshot can be read: {why}");
+            Err(LogError::damaged(&snapshot::path(first), 0, what))
+        }
+    }
+}
+
+/// Reads snapshots from the newest on until one can be read; changes nothing.
+pub(crate) fn newest(disk: &dyn Disk) -> Result<Newest, LogError> {
     let dir = Path::new(paths::SNAPSHOT_DIR);
     let entries = disk.list(dir).map_err(|e| LogError::io(dir, e))?;
     let mut names: Vec<_> = entries
@@ -146,33 +187,49 @@ fn begin(disk: &dyn Disk, rand: &dyn Rand) -> Result<Begin, LogError> {
         .filter_map(|entry| Some((paths::parse_snapshot_name(&entry.name)?, &entry.name)))
         .collect();
     names.sort();
-    if names.is_empty() {
-        return fresh(disk, rand);
-    }
-    let mut unreadable = Vec::new();
-    let mut why = String::new();
+    let mut newest = Newest::default();
     for (_, name) in names.iter().rev() {
         let path = snapshot::path(name);
         let read = snapshot::read(disk, name).map_err(|e| LogError::io(&path, e))?;
         match read {
             Ok(snapshot) => {
                 let bytes = entries.iter().find(|entry| &entry.name == *name);
-                let bytes = bytes.map_or(0, |entry| entry.len_bytes);
-                return Ok(Begin { snapshot, bytes, fresh: false, unreadable });
+                newest.snapshot = Some((snapshot, bytes.map_or(0, |entry| entry.len_bytes)));
+                break;
             }
-            Err(error) => {
-                why = error.to_string();
-                unreadable.push((*name).clone());
-            }
+            Err(error) => newest.unreadable.push(((*name).clone(), error.to_string())),
         }
     }
-    let first = unreadable.first().map(|name| snapshot::path(name)).unwrap_or_default();
-    Err(LogError::damaged(&first, 0, format!("no snapshot can be read: {why}")))
+    Ok(newest)
 }
 
 /// An empty directory gets its first snapshot before anything else, so that a directory with
 /// data but without snapshot is known to be damaged.
 fn fresh(disk: &dyn Disk, rand: &dyn Rand) -> Result<Begin, LogError> {
+    check_empty(disk)?;
+    let snapshot = Snapshot {
+        incarnation: 0,
+        sequence: 0,
+        chain: 0,
+        salt: rand.next_u64(),
+        parts: Vec::new(),
+        facts: Facts::new_sync(),
+        held: Vec::new(),
+    };
+    let path = snapshot::path(&snapshot.name());
+    let kept = snapshot.write(disk).map_err(|e| LogError::io(&path, e))?;
+    Ok(Begin {
+        snapshot,
+        bytes: kept.bytes,
+        fresh: true,
+        unreadable: Vec::new(),
+        promised: 0,
+        named: 0,
+    })
+}
+
+/// Without a snapshot there must be nothing else.
+pub(crate) fn check_empty(disk: &dyn Disk) -> Result<(), LogError> {
     let wal = Path::new(paths::WAL_DIR);
     for entry in disk.list(wal).map_err(|e| LogError::io(wal, e))? {
         let path = wal.join(&entry.name);
@@ -188,18 +245,7 @@ fn fresh(disk: &dyn Disk, rand: &dyn Rand) -> Result<Begin, LogError> {
         let path = parts.join(&entry.name);
         return Err(LogError::damaged(&path, 0, "there are records but no snapshot"));
     }
-    let snapshot = Snapshot {
-        incarnation: 0,
-        sequence: 0,
-        chain: 0,
-        salt: rand.next_u64(),
-        parts: Vec::new(),
-        facts: Facts::new_sync(),
-        held: Vec::new(),
-    };
-    let path = snapshot::path(&snapshot.name());
-    let kept = snapshot.write(disk).map_err(|e| LogError::io(&path, e))?;
-    Ok(Begin { snapshot, bytes: kept.bytes, fresh: true, unreadable: Vec::new() })
+    Ok(())
 }
 
 /// A file shorter than the snapshot says has lost what was acknowledged, unless the commit log
@@ -256,7 +302,7 @@ fn set_aside(disk: &dyn Disk, name: &str) -> Result<String, LogError> {
     Ok(to.display().to_string())
 }
 
-fn state(
+pub(crate) fn state(
     disk: &Arc<dyn Disk>,
     snapshot: &Snapshot,
     gone: &Gone,

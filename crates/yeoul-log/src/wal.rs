@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use crate::batch::BatchHeader;
 use crate::error::LogError;
 use crate::frame::{self, FrameError};
 use crate::gone::Changes;
-use crate::group::{ALIGN, GroupHeader, HEADER_BYTES};
+use crate::group::{self, ALIGN, GroupHeader, HEADER_BYTES};
 use crate::part::TailBatch;
 use crate::paths;
 use crate::planted::{self, Planted};
@@ -54,6 +54,40 @@ pub(crate) struct Wal {
     pub(crate) incarnation_max: u64,
     /// Of the frames to replay: what they let go.
     pub(crate) changes: Changes,
+    /// Slots that were longer once.
+    pub(crate) short: Vec<Short>,
+    /// Frames that hold by their checksum and yet are none.
+    malformed: Option<Trouble>,
+}
+
+/// A place that cannot be read, and what is wrong there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub(crate) path: PathBuf,
+    pub(crate) position: u64,
+    pub(crate) what: String,
+}
+
+impl Trouble {
+    pub(crate) fn error(&self) -> LogError {
+        LogError::damaged(&self.path, self.position, self.what.clone())
+    }
+}
+
+/// A slot that ends too early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Short {
+    pub(crate) slot: u64,
+    pub(crate) len_bytes: u64,
+    /// As long as it was, as far as that is known.
+    pub(crate) full_bytes: u64,
+}
+
+impl Short {
+    pub(crate) fn trouble(&self) -> Trouble {
+        let what = "the file ends here, it has been longer".to_owned();
+        Trouble { path: paths::slot(self.slot), position: self.len_bytes, what }
+    }
 }
 
 /// Where in the log of commits to begin: behind a snapshot.
@@ -82,6 +116,9 @@ pub(crate) fn appends(
     let Kept { sequence, chain, incarnation, .. } = *kept;
     let wal = read(disk, Begin { sequence, chain, incarnation, salt }, 0);
     let wal = wal.map_err(io::Error::other)?;
+    if let Some(trouble) = wal.broken() {
+        return Err(io::Error::other(trouble.error()));
+    }
     let mut out = Vec::new();
     for (found, frames) in &wal.replay {
         let mut body = wal.body(found)?;
@@ -116,6 +153,8 @@ pub(crate) fn read(disk: &dyn Disk, begin: Begin, promised: u64) -> Result<Wal, 
         begin_incarnation: begin.incarnation,
         incarnation_max: 0,
         changes: Changes::default(),
+        short: Vec::new(),
+        malformed: None,
     };
     let dir = Path::new(paths::WAL_DIR);
     for entry in disk.list(dir).map_err(|e| LogError::io(dir, e))? {
@@ -123,28 +162,35 @@ pub(crate) fn read(disk: &dyn Disk, begin: Begin, promised: u64) -> Result<Wal, 
         let path = paths::slot(number);
         let file = disk.open(&path, Open::Write).map_err(|e| LogError::io(&path, e))?;
         let blocks = wal.scan(&file, number, begin.salt).map_err(|e| LogError::io(&path, e))?;
-        check_length(&*file, &path, blocks)?;
+        let full = full_length(&*file, blocks).map_err(|e| LogError::io(&path, e))?;
+        wal.short.extend(full.map(|(len_bytes, full_bytes)| Short {
+            slot: number,
+            len_bytes,
+            full_bytes,
+        }));
     }
-    let synced = wal.all().map(|found| found.header.synced_upto).max().unwrap_or(0);
+    // What earlier incarnations say of commits behind the snapshot was given up by a repair.
+    let ours = wal.all().filter(|found| found.header.incarnation >= begin.incarnation);
+    let synced = ours.map(|found| found.header.synced_upto).max().unwrap_or(0);
     wal.known = wal.known.max(synced);
     wal.follow(begin)?;
     Ok(wal)
 }
 
 /// A slot is as long as it will ever be before the first group is written to it. One that a
-/// crash left unfinished has no groups, nor any byte but zeros.
-fn check_length(file: &dyn DiskFile, path: &Path, blocks: Option<u32>) -> Result<(), LogError> {
-    let io = |error| LogError::io(path, error);
-    let len = file.len_bytes().map_err(io)?;
+/// crash left unfinished has no groups, nor any byte but zeros. Of one that has been longer:
+/// its length, and what that was.
+fn full_length(file: &dyn DiskFile, blocks: Option<u32>) -> io::Result<Option<(u64, u64)>> {
+    let len = file.len_bytes()?;
     let known = blocks.map(|blocks| u64::from(blocks) * ALIGN);
     let mut head = [0; HEADER_BYTES];
     let take = HEADER_BYTES.min(usize::try_from(len).unwrap_or(HEADER_BYTES));
-    file.read_exact_at(head.get_mut(..take).unwrap_or_default(), 0).map_err(io)?;
+    file.read_exact_at(head.get_mut(..take).unwrap_or_default(), 0)?;
     let begun = !len.is_multiple_of(ALIGN) && head.iter().any(|byte| *byte != 0);
-    if known.is_some_and(|known| len < known) || (known.is_none() && begun) {
-        return Err(LogError::damaged(path, len, "the file ends here, it has been longer"));
-    }
-    Ok(())
+    Ok(match known {
+        Some(known) => (len < known).then_some((len, known)),
+        None => begun.then_some((len, group::padded(len))),
+    })
 }
 
 impl Wal {
@@ -227,7 +273,11 @@ impl Wal {
                         break;
                     }
                     Err(error) => {
-                        return Err(LogError::damaged(&path, position, error.to_string()));
+                        self.end_at = (header.slot, position);
+                        let (path, what) = (path.clone(), error.to_string());
+                        self.malformed = Some(Trouble { path, position, what });
+                        torn = true;
+                        break;
                     }
                 }
                 taken += 1;
@@ -255,34 +305,78 @@ impl Wal {
         Ok(Bytes::from(body))
     }
 
-    fn all(&self) -> impl Iterator<Item = &Found> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Found> {
         self.headers.values().flatten()
     }
 
     /// A commit that is not there is a torn tail, unless some group says that it was synced (or a
     /// snapshot of that sequence existed).
     pub(crate) fn check_damage(&self) -> Result<(), LogError> {
+        self.trouble().map_or(Ok(()), |trouble| Err(trouble.error()))
+    }
+
+    /// Why the log cannot go on with what there is of the commit log.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        self.broken().or_else(|| self.missing())
+    }
+
+    /// What is wrong whatever was acknowledged.
+    fn broken(&self) -> Option<Trouble> {
+        self.short.first().map(Short::trouble).or_else(|| self.malformed.clone())
+    }
+
+    /// Commits that were acknowledged and are not there.
+    pub(crate) fn missing(&self) -> Option<Trouble> {
         let known = self.known;
-        if known < self.end_sequence {
-            return Ok(());
-        }
         let (slot, position) = self.end_at;
-        let what = format!(
-            "commit {} cannot be read, but commits up to {known} were acknowledged",
-            self.end_sequence
-        );
-        Err(LogError::damaged(&paths::slot(slot), position, what))
+        (known >= self.end_sequence).then(|| {
+            let what = format!(
+                "commit {} cannot be read, but commits up to {known} were acknowledged",
+                self.end_sequence
+            );
+            Trouble { path: paths::slot(slot), position, what }
+        })
+    }
+
+    pub(crate) fn malformed(&self) -> Option<&Trouble> {
+        self.malformed.as_ref()
+    }
+
+    /// Slot and position where the first commit that is not there was looked for.
+    pub(crate) fn end_place(&self) -> (u64, u64) {
+        self.end_at
+    }
+
+    /// The first commit that is not there, and the last that was acknowledged.
+    pub(crate) fn end(&self) -> (u64, u64) {
+        (self.end_sequence, self.known)
+    }
+
+    /// Groups that hold, with frames behind the end: by sequence, the newest incarnation first.
+    pub(crate) fn behind_end(&self) -> Vec<&Found> {
+        let mut found: Vec<_> = self
+            .all()
+            .filter(|found| {
+                found.header.end_sequence() > self.end_sequence
+                    && found.header.incarnation >= self.begin_incarnation
+            })
+            .collect();
+        found.sort_by_key(|found| {
+            (found.header.first_sequence, std::cmp::Reverse(found.header.incarnation))
+        });
+        found
     }
 
     /// Copies groups with frames behind the end, which no one was told of, out of the way. They
-    /// stay in their slots; the new incarnation makes them invalid.
-    pub(crate) fn quarantine_cut(&self, disk: &dyn Disk) -> Result<Vec<String>, LogError> {
+    /// stay in their slots; the new incarnation makes them invalid. With `or_not` a full disk keeps
+    /// none.
+    pub(crate) fn quarantine_cut(
+        &self,
+        disk: &dyn Disk,
+        or_not: bool,
+    ) -> Result<Vec<String>, LogError> {
         let mut copies = Vec::new();
-        let cut = self.all().filter(|found| {
-            found.header.end_sequence() > self.end_sequence
-                && found.header.incarnation >= self.begin_incarnation
-        });
-        for found in cut {
+        for found in self.behind_end() {
             let header = &found.header;
             let name = format!(
                 "wal-{:010}-{:012}-{}-{}.group",
@@ -300,7 +394,7 @@ impl Wal {
             match copy() {
                 Ok(()) => copies.push(path.display().to_string()),
                 // Nobody was told of it: worth keeping, not worth refusing the start.
-                Err(error) if is_full(&error) => {
+                Err(error) if or_not && is_full(&error) => {
                     tracing::warn!(%error, file = %path.display(), "a torn end is not kept aside");
                     let _ = disk.remove_file(&path);
                 }

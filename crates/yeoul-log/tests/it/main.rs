@@ -13,6 +13,7 @@ mod broken;
 mod calls;
 mod compact;
 mod crash;
+mod doctor;
 mod faults;
 mod flips;
 mod full_disk;

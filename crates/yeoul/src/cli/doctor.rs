@@ -1,14 +1,15 @@
-//! `yeoul doctor`: opens a data directory as a start would and says what it finds. What cannot be
-//! read back is named with file and position; nothing that was acknowledged is changed.
+//! `yeoul doctor`: says what of a data directory cannot be read back, what that takes, and, told
+//! to, repairs it. Without `--repair` nothing is changed; all judgement is the log's own.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use serde_json::json;
-use yeoul_base::{Disk, OsRand, RealDisk, Store, SystemClock};
-use yeoul_log::{Log, LogError, LogOptions};
+use serde_json::{Value, json};
+use yeoul_base::{Disk, OsRand, RealDisk, SystemClock};
+use yeoul_log::doctor::{self, Choice, Diagnosis, Finding, LostOffsets, Repaired};
+use yeoul_log::{LogError, LogOptions};
 
 use crate::output::{self, Failure, Output, count};
 
@@ -17,83 +18,119 @@ pub(crate) struct DoctorArgs {
     /// The data directory; no node may be using it
     #[arg(long, default_value = "yeoul-data")]
     data_dir: PathBuf,
+    /// Give up what cannot be read, so that the next start succeeds; what that loses is shown
+    /// first, and copies of it go to quarantine/
+    #[arg(long)]
+    repair: bool,
+    /// Repair without asking
+    #[arg(long, requires = "repair")]
+    yes: bool,
 }
 
 pub(crate) fn doctor(args: DoctorArgs, output: Output) -> Result<ExitCode, Failure> {
-    let dir = args.data_dir.display();
+    let dir = args.data_dir.display().to_string();
     if !args.data_dir.is_dir() {
         return Err(Failure::new(format!("there is no data directory `{dir}`"))
             .hint("name it with --data-dir"));
     }
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(&args.data_dir)?);
-    let opened = Log::open(
-        disk,
-        Arc::new(SystemClock::new()),
-        Arc::new(OsRand::new()),
-        LogOptions::default(),
-    );
-    let (log, recovered) = match opened {
-        Ok(opened) => opened,
-        Err(LogError::Damaged { file, position, what }) => {
-            let message = format!("{dir}/{file} is damaged at byte {position}: {what}");
-            return Err(Failure::new(message).hint(
-                "acknowledged data cannot be read back. Copy the directory before anything else; \
-                 restore this file from a backup, or start anew with another --data-dir",
-            ));
+    let options = LogOptions::default();
+    let failed = |error: LogError| Failure::new(format!("{dir}: {error}"));
+    let found = doctor::examine(&disk, &options).map_err(failed)?;
+    let can_help = !found.choices().is_empty();
+    if !args.repair || !can_help {
+        show(&dir, &found, None, output)?;
+        if can_help && !args.repair {
+            output::remark("yeoul doctor --repair does what is said under `repair`");
         }
-        Err(error) => return Err(Failure::new(format!("{dir}: {error}"))),
-    };
-    let topics = log.topics();
-    let mut records = 0;
-    let mut bytes = 0;
-    for part in topics.by_name.values().flat_map(|topic| topic.partitions.iter()) {
-        let ends = log.ends(*part).unwrap_or_default();
-        records += u64::try_from(ends.high - ends.start).unwrap_or(0);
-        bytes += ends.bytes;
+        return Ok(code(&found));
     }
-    let lost = log.lost();
-    log.close();
+    if output == Output::Table {
+        show(&dir, &found, None, output)?;
+    }
+    if !args.yes && !output::confirm("give up what these lines say is lost?")? {
+        output::remark("nothing changed");
+        return Ok(code(&found));
+    }
+    let (clock, rand) = (Arc::new(SystemClock::new()), Arc::new(OsRand::new()));
+    let repaired =
+        doctor::repair(&disk, clock, rand, options.clone(), &Choice::ALL).map_err(failed)?;
+    let now = doctor::examine(&disk, &options).map_err(failed)?;
+    if output == Output::Table {
+        output::line(repaired.text())?;
+    }
+    show(&dir, &now, Some(&repaired), output)?;
+    Ok(code(&now))
+}
+
+fn code(found: &Diagnosis) -> ExitCode {
+    if found.is_healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn show(
+    dir: &str,
+    found: &Diagnosis,
+    repaired: Option<&Repaired>,
+    output: Output,
+) -> Result<(), Failure> {
     if output == Output::Json {
-        let found = json!({
-            "healthy": lost.is_empty(),
-            "commits": recovered.sequence,
-            "replayed": recovered.replayed,
-            "topics": topics.by_name.len(),
-            "records": records,
-            "bytes": bytes,
-            "cut": recovered.cut,
-            "quarantined": recovered.quarantined,
-            "lost": lost.iter().map(|lost| json!({
-                "partition": lost.part.0,
-                "first": lost.first,
-                "last": lost.last,
-                "reason": lost.reason,
-            })).collect::<Vec<_>>(),
-        });
-        output::line(found.to_string())?;
-        return Ok(ExitCode::SUCCESS);
+        return output::line(as_json(found, repaired).to_string());
     }
     output::line(format!(
-        "{dir} {}: {} commits, {} topics with {} records in {} bytes; {} commits came from \
-         the commit log",
-        if lost.is_empty() { "is healthy" } else { "can be used, but records are lost" },
-        count(recovered.sequence),
-        topics.by_name.len(),
-        count(records),
-        count(bytes),
-        count(recovered.replayed),
+        "{dir} {}: {} commits, {} topics with {} records in {} bytes; {} commits come from the \
+         commit log",
+        if found.is_healthy() { "is healthy" } else { "is damaged" },
+        count(found.commits),
+        found.topics,
+        count(found.records),
+        count(found.bytes),
+        count(found.replayed),
     ))?;
-    for lost in &lost {
-        output::line(format!(
-            "partition {}, offsets {} to {} are lost: {}",
-            lost.part, lost.first, lost.last, lost.reason
-        ))?;
-    }
-    for file in &recovered.cut {
-        output::line(format!("a group that was never acknowledged was cut off; it is in {file}"))?;
-    }
-    for file in &recovered.quarantined {
-        output::line(format!("a snapshot that could not be read was put aside into {file}"))?;
-    }
-    Ok(ExitCode::SUCCESS)
+    let text = found.text();
+    if text.is_empty() { Ok(()) } else { output::line(text) }
+}
+
+fn as_json(found: &Diagnosis, repaired: Option<&Repaired>) -> Value {
+    let offsets = |lost: &LostOffsets| {
+        json!({
+            "topic": lost.topic.as_deref(),
+            "partition": lost.index,
+            "first": lost.first,
+            "last": lost.last,
+        })
+    };
+    let finding = |finding: &Finding| {
+        let loses = &finding.loses;
+        json!({
+            "kind": finding.kind.name(),
+            "file": finding.file,
+            "position": finding.position,
+            "what": finding.what,
+            "repair": finding.choice.map(|choice| choice.name()),
+            "loses": {
+                "commits": loses.commits.map(|(first, last)| [first, last]),
+                "untold": loses.untold,
+                "offsets": loses.offsets.iter().map(offsets).collect::<Vec<_>>(),
+                "facts": loses.facts,
+                "topics": loses.topics.iter().map(|topic| topic.to_string()).collect::<Vec<_>>(),
+            },
+        })
+    };
+    let kept = repaired.map(|repaired| {
+        let recovered = repaired.recovered.iter();
+        let copies = recovered.flat_map(|recovered| recovered.quarantined.iter());
+        repaired.kept.iter().chain(copies).cloned().collect::<Vec<_>>()
+    });
+    json!({
+        "healthy": found.is_healthy(),
+        "commits": found.commits,
+        "replayed": found.replayed,
+        "topics": found.topics,
+        "records": found.records,
+        "bytes": found.bytes,
+        "findings": found.findings.iter().map(finding).collect::<Vec<_>>(),
+        "accepted": found.accepted.iter().map(offsets).collect::<Vec<_>>(),
+        "torn_groups": found.torn_groups,
+        "repaired": kept,
+    })
 }
