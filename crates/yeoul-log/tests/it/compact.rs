@@ -678,9 +678,19 @@ fn readers_go_on_while_files_are_swapped() -> Outcome {
         Ok::<_, Box<dyn std::error::Error>>(())
     })?;
     scan()?;
-    let bytes = log.ends(part).map_or(0, |ends| ends.bytes);
-    println!("{bytes} bytes of {} are left", WRITES * 75);
-    assert!(bytes < WRITES as u64 * 75 / 3, "{bytes} bytes are left");
+    // Only what a checkpoint has synced is compacted, and how far that came by now is the
+    // machine's affair.
+    log.checkpoint()?;
+    let most = WRITES as u64 * 75 / 3;
+    let bytes = || log.ends(part).map_or(0, |ends| ends.bytes);
+    for _ in 0..2_000 {
+        if bytes() < most {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    println!("{} bytes of {} are left", bytes(), WRITES * 75);
+    assert!(bytes() < most, "{} bytes are left", bytes());
     log.close();
     scan()?;
     Ok(())
