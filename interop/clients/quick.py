@@ -531,8 +531,11 @@ CHECKS = [
     garbage_beside_a_producer,
     a_group_goes_on,
     a_producer_survives_the_node,
-    transactions_of(transactions.transactions_over_a_kill),
 ]
+# Only when named: after a restart of the lone broker librdkafka at times waits for its coordinator without
+# asking anybody, and then no time is enough. `interop/kills` runs transactions of librdkafka over kills with
+# clients that are given up in that state.
+NAMED = [transactions_of(transactions.transactions_over_a_kill)]
 
 
 def main():
@@ -540,8 +543,8 @@ def main():
     passed, failed, skipped = 0, 0, 0
     with tempfile.TemporaryDirectory() as folder:
         node = Node(folder).start()
-        for one in CHECKS:
-            if only and one.__name__ not in only:
+        for one in CHECKS + NAMED:
+            if one.__name__ not in only and (only or one in NAMED):
                 continue
             began = time.monotonic()
             try:
