@@ -27,13 +27,13 @@ def produce_numbers(node, topic):
     check(producer.flush(LIMIT_S) == 0, "the numbers were not acknowledged")
 
 
-def committed(node, topic):
-    """Values as a committed reader of librdkafka sees them, to the end of the partition."""
+def values(node, topic, isolation):
+    """What a reader of librdkafka sees at this isolation level, to the end of the partition."""
     from confluent_kafka import Consumer, KafkaError, TopicPartition
 
     consumer = Consumer({
         "bootstrap.servers": node.kafka, "group.id": "judge", "enable.partition.eof": True,
-        "isolation.level": "read_committed", "fetch.wait.max.ms": 10,
+        "isolation.level": isolation, "fetch.wait.max.ms": 10,
     })
     consumer.assign([TopicPartition(topic, 0, 0)])
     rows, end = [], time.monotonic() + LIMIT_S
@@ -49,31 +49,14 @@ def committed(node, topic):
     return rows
 
 
-def uncommitted_count(node, topic):
-    from confluent_kafka import Consumer, KafkaError, TopicPartition
-
-    consumer = Consumer({
-        "bootstrap.servers": node.kafka, "group.id": "judge", "enable.partition.eof": True,
-        "isolation.level": "read_uncommitted", "fetch.wait.max.ms": 10,
-    })
-    consumer.assign([TopicPartition(topic, 0, 0)])
-    rows, end = 0, time.monotonic() + LIMIT_S
-    while time.monotonic() < end:
-        message = consumer.poll(1)
-        if message is None:
-            continue
-        if message.error():
-            check(message.error().code() == KafkaError._PARTITION_EOF, str(message.error()))
-            break
-        rows += 1
-    consumer.close()
-    return rows
+def committed(node, topic):
+    return values(node, topic, "read_committed")
 
 
 def judged(node, topic):
     got = committed(node, topic)
     check(sorted(got) == SQUARES, f"{len(got)} squares, {len(set(got))} different, of {WORK}")
-    every = uncommitted_count(node, topic)
+    every = len(values(node, topic, "read_uncommitted"))
     check(every > WORK, f"{every} records: nothing was aborted, so nothing was shown")
     return f"{WORK} squares once, {every - WORK} aborted ones hidden"
 

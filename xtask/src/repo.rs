@@ -19,7 +19,10 @@ const SKIPPED: [&str; 5] = ["target", "node_modules", ".git", ".venv", "__pycach
 impl Repo {
     /// Finds the root from where this crate was built, which holds for `cargo xtask` from any folder.
     pub(crate) fn find() -> Result<Self, String> {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        // As cargo says at the run: a target folder that two checkouts share may hold a program
+        // that was built in the other one.
+        let here = std::env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
         let root = here.parent().ok_or_else(|| "xtask has no parent folder".to_owned())?;
         if !root.join("Cargo.toml").is_file() {
             return Err(format!(

@@ -81,8 +81,9 @@ pub(crate) fn remark(text: impl AsRef<str>) {
 pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
     let input = std::io::stdin();
     if !input.is_terminal() {
-        return Err(Failure::new(format!("{question} Nobody is here to say yes"))
-            .hint("give --yes, or --dry-run to look only"));
+        return Err(
+            Failure::new(format!("{question} Nobody is here to say yes")).hint("give --yes")
+        );
     }
     remark(format!("{question} [y/N]"));
     let mut answer = String::new();

@@ -41,16 +41,9 @@ use crate::producer::Producer;
 
 const OK: ErrorCode = ErrorCode::NONE;
 
-async fn ready() -> (Served, Client) {
-    let served = Served::new().await;
-    let mut client = Client::connect(served.addr).await;
-    assert_eq!(client.create("t", 1).await, OK);
-    (served, client)
-}
-
 #[tokio::test]
 async fn records_are_deleted_up_to_an_offset_and_no_further() {
-    let (_served, mut client) = ready().await;
+    let (_served, mut client) = Served::with_topic().await;
     for value in ["a", "b", "c", "d"] {
         client.produce("t", batch(&[value])).await;
     }
@@ -92,7 +85,7 @@ async fn set_on_topic(client: &mut Client) -> Vec<(String, Option<String>)> {
 
 #[tokio::test]
 async fn altered_configs_replace_all_that_was_set() {
-    let (_served, mut client) = ready().await;
+    let (_served, mut client) = Served::with_topic().await;
     let replace = |configs: &[(&str, &str)], validate_only| AlterConfigsRequest {
         resources: vec![ReplacedResource {
             resource_type: TOPIC,
@@ -128,7 +121,7 @@ async fn altered_configs_replace_all_that_was_set() {
 
 #[tokio::test]
 async fn offsets_of_a_group_without_members_are_forgotten_one_by_one() {
-    let (served, mut client) = ready().await;
+    let (served, mut client) = Served::with_topic().await;
     let delete = |group: &str| OffsetDeleteRequest {
         group_id: group.into(),
         topics: vec![OffsetDeleteTopic {
@@ -155,7 +148,7 @@ async fn offsets_of_a_group_without_members_are_forgotten_one_by_one() {
 
 #[tokio::test]
 async fn one_broker_answers_for_the_cluster() {
-    let (_served, mut client) = ready().await;
+    let (_served, mut client) = Served::with_topic().await;
     client.produce("t", batch(&["a"])).await;
     let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
 
@@ -263,7 +256,7 @@ async fn topics_are_described_in_pieces() {
 
 #[tokio::test]
 async fn transactions_are_listed_described_and_ended_in_a_partition() {
-    let (_served, mut client) = ready().await;
+    let (_served, mut client) = Served::with_topic().await;
     Producer::init(&mut client, "idle").await;
     let mut producer = Producer::init(&mut client, "open").await;
     producer.add(&mut client, "t").await;

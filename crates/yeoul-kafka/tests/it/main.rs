@@ -26,7 +26,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use yeoul_base::{OsRand, RealDisk, Store, SystemClock};
 use yeoul_kafka::{KafkaGroups, KafkaMetrics, KafkaOptions, KafkaServer, Listener};
+use yeoul_kafka_wire::ErrorCode;
 use yeoul_log::{Log, LogOptions};
+
+use crate::client::Client;
 
 /// A server over a log on the real disk.
 struct Served {
@@ -47,6 +50,14 @@ impl Served {
     /// In a folder of its own.
     async fn new() -> Self {
         Self::with(KafkaOptions::default()).await
+    }
+
+    /// Likewise, with a topic `t` of one partition and a connection.
+    async fn with_topic() -> (Self, Client) {
+        let served = Self::new().await;
+        let mut client = Client::connect(served.addr).await;
+        assert_eq!(client.create("t", 1).await, ErrorCode::NONE);
+        (served, client)
     }
 
     /// With other options, but a port of its own.

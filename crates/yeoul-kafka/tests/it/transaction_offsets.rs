@@ -24,9 +24,7 @@ async fn fetched(client: &mut Client, require_stable: bool) -> OffsetFetchRespon
 }
 
 async fn ready() -> (Served, Client, Producer) {
-    let served = Served::new().await;
-    let mut client = Client::connect(served.addr).await;
-    client.create("t", 1).await;
+    let (served, mut client) = Served::with_topic().await;
     let producer = Producer::init(&mut client, "p").await;
     (served, client, producer)
 }

@@ -72,17 +72,9 @@ async fn latest(client: &mut Client, topic: &str, isolation_level: i8) -> i64 {
     client.call(7, request).await.topics[0].partitions[0].offset
 }
 
-/// A node, a topic `t` of one partition, a connection.
-async fn ready() -> (Served, Client) {
-    let served = Served::new().await;
-    let mut client = Client::connect(served.addr).await;
-    assert_eq!(client.create("t", 1).await, OK);
-    (served, client)
-}
-
 #[tokio::test]
 async fn committed_readers_see_a_transaction_once_it_is_committed_and_never_an_aborted_one() {
-    let (_served, mut client) = ready().await;
+    let (_served, mut client) = Served::with_topic().await;
     let mut producer = Producer::init(&mut client, "p").await;
     assert_eq!(producer.add(&mut client, "t").await, OK);
     assert_eq!(producer.send(&mut client, "t", "a").await, OK);
@@ -119,7 +111,7 @@ async fn committed_readers_see_a_transaction_once_it_is_committed_and_never_an_a
 
 #[tokio::test]
 async fn an_end_may_be_asked_for_again_but_not_changed() {
-    let (_served, mut client) = ready().await;
+    let (_served, mut client) = Served::with_topic().await;
     let mut producer = Producer::init(&mut client, "p").await;
     for committed in [true, false] {
         let nothing = producer.end(&mut client, committed).await;
@@ -139,7 +131,7 @@ async fn an_end_may_be_asked_for_again_but_not_changed() {
 
 #[tokio::test]
 async fn a_batch_outside_its_transaction_is_refused() {
-    let (_served, mut client) = ready().await;
+    let (_served, mut client) = Served::with_topic().await;
     let mut producer = Producer::init(&mut client, "p").await;
     let outside = producer.clone().send(&mut client, "t", "x").await;
     assert_eq!(outside, ErrorCode::INVALID_TXN_STATE, "nothing was begun");
@@ -179,7 +171,7 @@ async fn a_batch_outside_its_transaction_is_refused() {
 
 #[tokio::test]
 async fn who_comes_later_fences_who_was_there_and_aborts_what_is_open() {
-    let (_served, mut client) = ready().await;
+    let (_served, mut client) = Served::with_topic().await;
     let mut zombie = Producer::init(&mut client, "p").await;
     zombie.add(&mut client, "t").await;
     zombie.send(&mut client, "t", "zombie").await;
@@ -246,7 +238,7 @@ async fn until_stable(client: &mut Client, topic: &str) {
 
 #[tokio::test]
 async fn a_transaction_whose_time_is_over_is_aborted_and_its_producer_fenced() {
-    let (_served, mut client) = ready().await;
+    let (_served, mut client) = Served::with_topic().await;
     let mut slow = Producer::init_for(&mut client, "slow", 300).await;
     slow.add(&mut client, "t").await;
     assert_eq!(slow.send(&mut client, "t", "x").await, OK);
@@ -346,7 +338,7 @@ async fn an_added_partition_outlives_the_node_and_an_end_tells_whether_it_was_ad
 /// producer hears that the numbers do not fit.
 #[tokio::test]
 async fn numbers_of_an_aborted_batch_are_never_a_duplicate() {
-    let (_served, mut client) = ready().await;
+    let (_served, mut client) = Served::with_topic().await;
     let mut producer = Producer::init(&mut client, "p").await;
     assert_eq!(producer.add(&mut client, "t").await, OK);
     assert_eq!(producer.send(&mut client, "t", "aborted").await, OK);
@@ -366,7 +358,7 @@ async fn numbers_of_an_aborted_batch_are_never_a_duplicate() {
 
 #[tokio::test]
 async fn a_topic_deleted_within_a_transaction_does_not_hold_its_end() {
-    let (_served, mut client) = ready().await;
+    let (_served, mut client) = Served::with_topic().await;
     client.create("gone", 1).await;
     let mut producer = Producer::init(&mut client, "p").await;
     for topic in ["t", "gone"] {
@@ -386,7 +378,7 @@ async fn a_topic_deleted_within_a_transaction_does_not_hold_its_end() {
 
 #[tokio::test]
 async fn partitions_are_added_all_or_none() {
-    let (_served, mut client) = ready().await;
+    let (_served, mut client) = Served::with_topic().await;
     let producer = Producer::init(&mut client, "p").await;
     let mut request = producer.add_request("t", &[0, 5, 0]);
     let nowhere = AddPartitionsToTxnTopic { name: "nope".into(), partitions: vec![0] };
@@ -410,7 +402,7 @@ async fn partitions_are_added_all_or_none() {
 
 #[tokio::test]
 async fn what_cannot_be_is_refused_with_kafkas_code() {
-    let (_served, mut client) = ready().await;
+    let (_served, mut client) = Served::with_topic().await;
     for (id, timeout_ms, code) in [
         ("", 1_000, ErrorCode::INVALID_REQUEST),
         ("p", 0, ErrorCode::INVALID_TRANSACTION_TIMEOUT),
@@ -437,7 +429,7 @@ async fn what_cannot_be_is_refused_with_kafkas_code() {
 /// the coordinator's markers. The end must come all the same.
 #[tokio::test]
 async fn a_forged_epoch_does_not_hold_a_transaction_open() {
-    let (_served, mut client) = ready().await;
+    let (_served, mut client) = Served::with_topic().await;
     client.create("u", 1).await;
     for (round, forged) in [(0, 5), (1, i16::MAX), (2, i16::MAX)] {
         let mut producer = Producer::init(&mut client, "p").await;
@@ -473,7 +465,7 @@ async fn a_forged_epoch_does_not_hold_a_transaction_open() {
 /// Two ends at once, an end and a takeover at once: one wins, and the records agree with it.
 #[tokio::test]
 async fn of_two_that_end_a_transaction_at_once_one_wins() {
-    let (served, mut client) = ready().await;
+    let (served, mut client) = Served::with_topic().await;
     let mut other = Client::connect(served.addr).await;
     let mut expected = Vec::new();
     for round in 0..20 {
