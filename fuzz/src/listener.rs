@@ -69,10 +69,12 @@ pub(crate) fn run(data: &[u8]) {
     RUNTIME.with(|runtime| {
         runtime.block_on(async {
             let disk = SimDisk::from_image(image());
-            let log: Arc<dyn Store> = Arc::new(open(&disk));
+            let log = open(&disk);
+            let store: Arc<dyn Store> = Arc::new(log.clone());
             let clock: Arc<dyn Clock> = Arc::new(Simulated(tokio::time::Instant::now()));
             let rand = Arc::new(SeededRand::new(7));
-            yeoul_kafka::fuzzing::connection(log, clock, rand, data).await;
+            yeoul_kafka::fuzzing::connection(store, clock, rand, data).await;
+            log.close();
         });
     });
 }
