@@ -1,7 +1,8 @@
 //! A topic's schema: a versioned fact beside the topic. Bytes: `docs/formats/schema.md`.
 //!
-//! Invariant: column names are unique; a schema without columns means that the topic's values
-//! are raw bytes nobody parses.
+//! Invariants: column names are unique; a schema without columns means that the topic's values
+//! are raw bytes nobody parses. What a file or a query says of a topic holds for its name, what
+//! was found in records holds for the topic they were in: one made again is looked at again.
 
 use std::sync::Arc;
 
@@ -11,11 +12,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use yeoul_base::fields::{FieldError, FieldReader, FieldWriter};
-use yeoul_base::{FactKey, FactKind, Store};
+use yeoul_base::{FactKey, FactKind, Store, TopicId, TopicInfo};
 
 use crate::types::{COLUMNS_MAX, Column, ColumnType, TypeError};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Where a schema comes from; the first that applies wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -83,7 +84,8 @@ impl Schema {
         self.origin != Origin::Inferred
     }
 
-    pub fn encode(&self) -> Bytes {
+    /// `found_in`: the topic whose records told an inferred schema; for another it is left out.
+    fn encode(&self, found_in: TopicId) -> Bytes {
         let mut out = FieldWriter::versioned(VERSION);
         let origin = match self.origin {
             Origin::Declared => 1,
@@ -91,14 +93,19 @@ impl Schema {
             Origin::Plan => 3,
             Origin::Inferred => 4,
         };
-        out.u64(origin).u64(u64::from(self.version)).u64(self.columns.len() as u64);
+        out.u64(origin).u64(u64::from(self.version));
+        if self.origin == Origin::Inferred {
+            out.id16(&found_in.0);
+        }
+        out.u64(self.columns.len() as u64);
         for column in &self.columns {
             out.str(&column.name).str(&column.ty.to_string());
         }
         out.finish()
     }
 
-    pub fn decode(bytes: &[u8]) -> Result<Self, SchemaError> {
+    /// With the topic whose records told it, if they did.
+    fn decode(bytes: &[u8]) -> Result<(Self, Option<TopicId>), SchemaError> {
         let mut input = FieldReader::versioned(bytes, VERSION)?;
         let origin = match input.u64("origin")? {
             1 => Origin::Declared,
@@ -108,6 +115,10 @@ impl Schema {
             _ => return Err(FieldError { field: "origin", what: "none of 1 to 4" }.into()),
         };
         let version = input.u32("version")?;
+        let found_in = match origin {
+            Origin::Inferred => Some(TopicId(input.id16("topic")?)),
+            _ => None,
+        };
         let count = input.count("columns", 2)?;
         if count > COLUMNS_MAX {
             return Err(FieldError { field: "columns", what: "more than allowed" }.into());
@@ -118,7 +129,7 @@ impl Schema {
             columns.push(Column { name, ty: input.str("type")?.parse()? });
         }
         input.end()?;
-        Ok(Self { columns, origin, version })
+        Ok((Self { columns, origin, version }, found_in))
     }
 
     /// The fact that holds a topic's schema.
@@ -126,20 +137,30 @@ impl Schema {
         FactKey::new(FactKind::Schema, topic.as_bytes().to_vec())
     }
 
-    /// The topic's schema, `None` when it has none yet.
+    /// The topic's schema, `None` when it has none yet: one that was inferred from a topic of
+    /// this name that is gone does not count.
     pub fn load(store: &dyn Store, topic: &str) -> Result<Option<Self>, SchemaError> {
-        store.fact(FactKind::Schema, topic.as_bytes()).map(|bytes| Self::decode(&bytes)).transpose()
+        let Some(bytes) = store.fact(FactKind::Schema, topic.as_bytes()) else { return Ok(None) };
+        let (schema, found_in) = Self::decode(&bytes)?;
+        let of_this = |id| store.topics().get(topic).is_some_and(|topic| topic.id == id);
+        Ok(found_in.is_none_or(of_this).then_some(schema))
     }
 
-    /// The change that makes this the topic's schema, for a commit's facts.
+    /// The change that makes this the topic's schema, for a commit's facts. For what a file or a
+    /// query says; what was found in records is [`Schema::inferred_fact`].
     pub fn fact(&self, topic: &str) -> (FactKey, Option<Bytes>) {
-        (Self::fact_key(topic), Some(self.encode()))
+        (Self::fact_key(topic), Some(self.encode(TopicId([0; 16]))))
+    }
+
+    /// As [`Schema::fact`], for a schema that was found in this topic's records.
+    pub fn inferred_fact(&self, topic: &TopicInfo) -> (FactKey, Option<Bytes>) {
+        (Self::fact_key(&topic.name), Some(self.encode(topic.id)))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use yeoul_base::{Commit, MemStore};
+    use yeoul_base::{Commit, MemStore, NewTopic};
 
     use super::*;
     use crate::columns::Columns;
@@ -152,23 +173,30 @@ mod tests {
     #[test]
     fn a_schema_survives_its_bytes() {
         let schema = Schema { version: 7, ..sample() };
-        assert_eq!(Schema::decode(&schema.encode()), Ok(schema));
+        let id = TopicId([7; 16]);
+        assert_eq!(Schema::decode(&schema.encode(id)), Ok((schema.clone(), None)));
+        let schema = Schema { origin: Origin::Inferred, ..schema };
+        assert_eq!(Schema::decode(&schema.encode(id)), Ok((schema, Some(id))));
     }
 
     #[test]
     fn the_bytes_are_those_of_the_document() {
-        let schema = Schema::new(vec![Column::new("a", ColumnType::Int)], Origin::Decoder).encode();
-        assert_eq!(schema.as_ref(), b"\x01\x02\x01\x01\x01a\x03int");
+        let id = TopicId(*b"0123456789abcdef");
+        let schema = Schema::new(vec![Column::new("a", ColumnType::Int)], Origin::Decoder);
+        assert_eq!(schema.encode(id).as_ref(), b"\x02\x02\x01\x01\x01a\x03int");
+        let schema = Schema { origin: Origin::Inferred, ..schema };
+        let bytes = schema.encode(id);
+        assert_eq!(bytes.as_ref(), b"\x02\x04\x010123456789abcdef\x01\x01a\x03int");
     }
 
     #[test]
     fn bad_bytes_are_refused() {
-        let good = sample().encode();
+        let good = sample().encode(TopicId([0; 16]));
         for cut in 0..good.len() {
             assert!(Schema::decode(&good[..cut]).is_err(), "cut at {cut}");
         }
-        assert!(Schema::decode(b"\x01\x02\x01\x01\x01a\x03itn").is_err());
-        assert!(Schema::decode(b"\x01\x05\x01\x00").is_err());
+        assert!(Schema::decode(b"\x02\x02\x01\x01\x01a\x03itn").is_err());
+        assert!(Schema::decode(b"\x02\x05\x01\x00").is_err());
     }
 
     #[test]
@@ -178,6 +206,29 @@ mod tests {
         let facts = vec![sample().fact("movies")];
         store.commit(Commit { facts, ..Commit::default() }).unwrap();
         assert_eq!(Schema::load(&store, "movies"), Ok(Some(sample())));
+    }
+
+    #[test]
+    fn what_was_found_in_a_topic_ends_with_it() {
+        let store = MemStore::new();
+        let create = || {
+            let (name, config) = ("t".to_owned(), Default::default());
+            store.create_topic(NewTopic { name, partitions: 1, config }).unwrap();
+            store.topics().get("t").cloned().unwrap()
+        };
+        let inferred = Schema { origin: Origin::Inferred, ..sample() };
+        let facts = vec![inferred.inferred_fact(&create())];
+        store.commit(Commit { facts, ..Commit::default() }).unwrap();
+        assert_eq!(Schema::load(&store, "t"), Ok(Some(inferred)));
+        store.delete_topic("t").unwrap();
+        assert_eq!(Schema::load(&store, "t"), Ok(None));
+        create();
+        assert_eq!(Schema::load(&store, "t"), Ok(None));
+        let facts = vec![sample().fact("t")];
+        store.commit(Commit { facts, ..Commit::default() }).unwrap();
+        store.delete_topic("t").unwrap();
+        create();
+        assert_eq!(Schema::load(&store, "t"), Ok(Some(sample())), "declared for the name");
     }
 
     #[test]

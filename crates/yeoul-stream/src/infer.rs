@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use yeoul_base::{Clock, Commit, Fence, Guard, Isolation, Store, StoreError, TopicInfo};
+use yeoul_base::{Clock, Commit, FactKind, Fence, Guard, Isolation, Store, StoreError, TopicInfo};
 use yeoul_format::{INFER_RECORDS_MAX, Schema, infer};
 use yeoul_log::reader::PartitionReader;
 
@@ -39,6 +39,14 @@ impl Inference {
         fence: &Fence,
         topic: &TopicInfo,
     ) -> Result<Inferred, StoreError> {
+        // Of a topic of this name that is gone, if any: read before the look, so that the guard
+        // sees who was faster.
+        let key = Schema::fact_key(&topic.name);
+        let before = store.fact(FactKind::Schema, &key.key);
+        match Schema::load(store.as_ref(), &topic.name) {
+            Ok(None) => {}
+            Ok(Some(_)) | Err(_) => return Ok(Inferred::Made),
+        }
         let mut values = Vec::new();
         for part in topic.partitions.iter() {
             let start = store.ends(*part).map_or(0, |ends| ends.start);
@@ -61,9 +69,9 @@ impl Inference {
         let schema = infer(values.iter().map(AsRef::as_ref));
         let commit = Commit {
             fence: Some(fence.clone()),
-            guards: vec![Guard { key: Schema::fact_key(&topic.name), expect: None }],
+            guards: vec![Guard { key, expect: before }],
             appends: Vec::new(),
-            facts: vec![schema.fact(&topic.name)],
+            facts: vec![schema.inferred_fact(topic)],
         };
         match store.commit(commit) {
             Ok(_) | Err(StoreError::GuardMismatch(_)) => Ok(Inferred::Made),
