@@ -61,10 +61,15 @@ pub enum FactKind {
     /// yeoul-log: partition, first offset → the last of a range of offsets that was acknowledged
     /// and cannot be read any more.
     Quarantine = 16,
+    /// yeoul-stream: table name → the columns it was made with and the paths it has seen.
+    TableColumns = 17,
+    /// The binary: what a client posted to Druid's APIs and wants back as it was: `supervisor`,
+    /// `lookup` or `rules`, 0x00, name → the text and its history.
+    DruidPosted = 18,
 }
 
 impl FactKind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Topic,
         Self::Counter,
         Self::Generation,
@@ -81,6 +86,8 @@ impl FactKind {
         Self::TransactionPart,
         Self::TransactionOffset,
         Self::Quarantine,
+        Self::TableColumns,
+        Self::DruidPosted,
     ];
 
     pub fn from_u8(number: u8) -> Option<Self> {
