@@ -12,6 +12,7 @@
 mod chunk;
 mod error;
 mod folder;
+mod rollup;
 mod segment;
 mod spec;
 mod table;
@@ -19,6 +20,7 @@ mod write;
 
 pub use chunk::{Chunk, Rows};
 pub use error::TableError;
+pub use rollup::{Metric, OFFSETS, Rollup, RollupBy};
 pub use segment::{Segment, SegmentFile, SegmentId, SegmentMeta};
 pub use spec::{Granularity, OFFSET, PARTITION, SealLimits, TIME, TableSpec, time_field};
 pub use table::{SealReport, Snapshot, Table, TableStats};

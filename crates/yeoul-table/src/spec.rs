@@ -8,6 +8,7 @@ use std::time::Duration;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::error::TableError;
+use crate::rollup::{OFFSETS, Rollup};
 
 /// The time column: microseconds, UTC, never null.
 pub const TIME: &str = "__time";
@@ -55,6 +56,30 @@ impl Granularity {
             Self::All => 0,
         }
     }
+
+    /// The first µs of an interval; the smallest or largest time when it lies beyond them.
+    pub fn start(self, interval: i64) -> i64 {
+        const DAY_US: i64 = 86_400_000_000;
+        let day = match self {
+            Self::Hour => return interval.saturating_mul(DAY_US / 24),
+            Self::Day => interval,
+            Self::Week => interval.saturating_mul(7).saturating_sub(3),
+            Self::Month => first_day(interval.div_euclid(12), interval.rem_euclid(12) + 1),
+            Self::Year => first_day(interval, 1),
+            Self::All => 0,
+        };
+        day.saturating_mul(DAY_US)
+    }
+}
+
+/// The first day of a month (1 to 12), counted from 1970-01-01; undoes [`year_month`].
+fn first_day(year: i64, month: i64) -> i64 {
+    // Years that times in µs can reach, and a little more.
+    let year = year.clamp(-400_000, 400_000) - i64::from(month <= 2);
+    let from_march = if month > 2 { month - 3 } else { month + 9 };
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * from_march + 2) / 5;
+    year.div_euclid(400) * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
 /// Year and month (1 to 12) of a day counted from 1970-01-01. Years are counted from March
@@ -100,6 +125,9 @@ pub struct TableSpec {
     pub limits: SealLimits,
     /// Rows whose time is older than now minus this are dropped; `None` keeps all.
     pub retention: Option<Duration>,
+    /// `Some`: `columns` are what is appended; what is stored and queried is
+    /// [`Rollup::stored`]: `__time`, dimensions, states of metrics.
+    pub rollup: Option<Rollup>,
 }
 
 impl TableSpec {
@@ -113,6 +141,7 @@ impl TableSpec {
             granularity: Granularity::default(),
             limits: SealLimits::default(),
             retention: None,
+            rollup: None,
         }
     }
 
@@ -127,23 +156,29 @@ impl TableSpec {
         }
         let mut fields = self.columns.fields().to_vec();
         for (index, field) in fields.iter().enumerate() {
-            if field.name() == PARTITION || field.name() == OFFSET {
+            if [PARTITION, OFFSET, OFFSETS].contains(&field.name().as_str()) {
                 return refuse(format!("the column name `{}` is taken", field.name()));
             }
             if fields.iter().take(index).any(|other| other.name() == field.name()) {
                 return refuse(format!("the column `{}` is there twice", field.name()));
             }
         }
+        let stored = match &self.rollup {
+            Some(rollup) => rollup.full_schema(&self.name, &self.columns)?,
+            None => {
+                fields.push(Arc::new(Field::new(PARTITION, DataType::Int32, false)));
+                fields.push(Arc::new(Field::new(OFFSET, DataType::Int64, false)));
+                Arc::new(Schema::new(fields))
+            }
+        };
         for name in &self.sort_by {
-            match self.columns.field_with_name(name) {
+            match stored.field_with_name(name) {
                 Ok(field) if !field.data_type().is_nested() => {}
                 Ok(_) => return refuse(format!("cannot sort by `{name}`: it is nested")),
                 Err(_) => return refuse(format!("cannot sort by `{name}`: no such column")),
             }
         }
-        fields.push(Arc::new(Field::new(PARTITION, DataType::Int32, false)));
-        fields.push(Arc::new(Field::new(OFFSET, DataType::Int64, false)));
-        Ok(Arc::new(Schema::new(fields)))
+        Ok(stored)
     }
 }
 
@@ -160,6 +195,23 @@ mod tests {
         assert_eq!(year_month(19_783), (2024, 3));
         assert_eq!(year_month(-1), (1969, 12));
         assert_eq!(year_month(10_957), (2000, 1));
+    }
+
+    #[test]
+    fn an_interval_starts_where_its_number_changes() {
+        use Granularity::{All, Day, Hour, Month, Week, Year};
+        for granularity in [Hour, Day, Week, Month, Year] {
+            for day in (-800_000..800_000).step_by(997) {
+                let time = day * DAY_US + 12_345;
+                let interval = granularity.interval(time);
+                let start = granularity.start(interval);
+                assert!(start <= time, "{granularity:?} {day}");
+                assert_eq!(granularity.interval(start), interval, "{granularity:?} {day}");
+                assert_eq!(granularity.interval(start - 1), interval - 1, "{granularity:?} {day}");
+            }
+            assert!(granularity.start(granularity.interval(i64::MIN)) <= granularity.start(0));
+        }
+        assert_eq!(All.start(All.interval(5)), 0);
     }
 
     #[test]

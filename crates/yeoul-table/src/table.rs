@@ -129,6 +129,10 @@ impl Table {
         spec: TableSpec,
     ) -> Result<Self, TableError> {
         let schema = spec.full_schema()?;
+        if spec.rollup.is_some() {
+            let what = "rollup is not built into this version".to_owned();
+            return Err(TableError::Spec { table: spec.name, what });
+        }
         let component = component(&spec.name);
         let fence = store.claim(&component)?;
         let folder = folder::path(&spec.name);
