@@ -66,10 +66,13 @@ pub enum FactKind {
     /// The binary: what a client posted to Druid's APIs and wants back as it was: `supervisor`,
     /// `lookup` or `rules`, 0x00, name → the text and its history.
     DruidPosted = 18,
+    /// yeoul-table: table name → that it is being made again, from where, and whether it takes
+    /// the old one's place by itself.
+    TableRedo = 19,
 }
 
 impl FactKind {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Topic,
         Self::Counter,
         Self::Generation,
@@ -88,6 +91,7 @@ impl FactKind {
         Self::Quarantine,
         Self::TableColumns,
         Self::DruidPosted,
+        Self::TableRedo,
     ];
 
     pub fn from_u8(number: u8) -> Option<Self> {
