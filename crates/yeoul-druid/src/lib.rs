@@ -7,8 +7,10 @@
 
 mod answer;
 mod error;
+pub mod expression;
 mod request;
 mod sql;
+mod text;
 
 use std::sync::Arc;
 
