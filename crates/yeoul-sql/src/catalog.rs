@@ -32,6 +32,7 @@ pub struct Catalog {
 }
 
 /// A name that was found.
+#[derive(Debug)]
 pub(crate) struct Found {
     /// As the catalog spells them.
     pub(crate) schema: &'static str,

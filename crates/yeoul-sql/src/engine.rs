@@ -4,7 +4,6 @@
 //! no network, no setting can be reached from SQL.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -15,24 +14,28 @@ use datafusion::catalog::{
 use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::memory_pool::{FairSpillPool, GreedyMemoryPool, MemoryPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::object_store::ObjectStore;
 use datafusion::object_store::memory::InMemory;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use tokio::runtime::Handle;
-use yeoul_base::{Clock, SystemClock};
 
+use crate::built::{self, Build, Pinned};
 use crate::catalog::{Catalog, DRUID, INFORMATION, TOPIC};
+use crate::dialect;
 use crate::error::{ErrorKind, SqlError};
 use crate::live::Lives;
-use crate::names::{self, Inputs, Unnamed};
-use crate::parse::{self, TextLimits};
+use crate::names::{self, Inputs};
+use crate::options::{EngineOptions, QueryOptions};
+use crate::parse;
 use crate::provider::SEGMENTS_URL;
+use crate::queries::{Queries, QueryEntry};
 use crate::run::{self, QueryOutput, QueryStream};
+use crate::spill::Files;
 
 /// Twice what the deepest plan within [`TextLimits`] was seen to need in a debug build; only what
 /// is touched takes memory.
@@ -48,58 +51,9 @@ pub fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-/// What an engine may use.
-#[derive(Debug, Clone)]
-pub struct EngineOptions {
-    /// Where queries run: a runtime of its own, so that they never hold up other work, made by
-    /// [`runtime`], so that its stacks suffice.
-    pub runtime: Handle,
-    /// All running queries together.
-    pub memory_bytes: usize,
-    /// Threads one query may use.
-    pub partitions: usize,
-    /// Where text without an offset is read, by its name; UTC when `None`.
-    pub zone: Option<String>,
-    pub text: TextLimits,
-    pub clock: Arc<dyn Clock>,
-}
-
-impl EngineOptions {
-    /// With 256 MiB for all queries and two threads for each.
-    pub fn new(runtime: Handle) -> Self {
-        Self {
-            runtime,
-            memory_bytes: 256 << 20,
-            partitions: 2,
-            zone: None,
-            text: TextLimits::default(),
-            clock: Arc::new(SystemClock::new()),
-        }
-    }
-}
-
-/// How one query is run.
-#[derive(Debug, Clone)]
-pub struct QueryOptions {
-    /// From the start of planning to the last row.
-    pub timeout: Duration,
-    /// Rows after these are cut off, and the answer says so.
-    pub max_rows: usize,
-    /// For [`Engine::query`], which holds the whole answer; a larger one is an error.
-    pub max_bytes: usize,
-    pub unnamed: Unnamed,
-}
-
-impl Default for QueryOptions {
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(60),
-            max_rows: 100_000,
-            max_bytes: 64 << 20,
-            unnamed: Unnamed::default(),
-        }
-    }
-}
+/// What a sort keeps for merging what it put on disk.
+const SORT_BYTES_MIN: usize = 64 << 10;
+const SORT_BYTES_MAX: usize = 8 << 20;
 
 /// The planner counts rows as signed numbers.
 const ROWS_MAX: usize = i64::MAX as usize - 1;
@@ -121,6 +75,14 @@ pub struct Engine {
     options: EngineOptions,
     base: SessionState,
     pub(crate) lives: Lives,
+    pub(crate) queries: Arc<Queries>,
+}
+
+/// A query before it is planned.
+pub(crate) enum Work {
+    Sql(String),
+    /// Tables, and what makes a plan of them.
+    Built(Vec<String>, Build),
 }
 
 /// A query ready to run.
@@ -135,7 +97,9 @@ impl Engine {
     /// When the options are impossible, such as an unknown time zone.
     pub fn new(catalog: Arc<Catalog>, options: EngineOptions) -> Result<Self, SqlError> {
         let base = base_state(&options)?;
-        Ok(Self { catalog, options, base, lives: Lives::default() })
+        let (admission, pressure) = (options.admission, options.pressure.clone());
+        let queries = Queries::new(admission, pressure, Arc::clone(&options.clock));
+        Ok(Self { catalog, options, base, lives: Lives::default(), queries })
     }
 
     pub fn catalog(&self) -> &Arc<Catalog> {
@@ -152,9 +116,34 @@ impl Engine {
         sql: &str,
         options: &QueryOptions,
     ) -> Result<QueryOutput, SqlError> {
+        let stream = self.stream(sql, options).await?;
+        self.gather(stream, options.max_bytes).await
+    }
+
+    /// Runs a built plan to its end, as [`Self::stream_built`], and holds the whole answer.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub async fn query_built<F>(
+        self: &Arc<Self>,
+        text: &str,
+        tables: &[&str],
+        build: F,
+        options: &QueryOptions,
+    ) -> Result<QueryOutput, SqlError>
+    where
+        F: FnOnce(&SessionState, &Pinned<'_>) -> Result<LogicalPlan, SqlError> + Send + 'static,
+    {
+        let stream = self.stream_built(text, tables, build, options).await?;
+        self.gather(stream, options.max_bytes).await
+    }
+
+    async fn gather(
+        &self,
+        mut stream: QueryStream,
+        max_bytes: usize,
+    ) -> Result<QueryOutput, SqlError> {
         let started = self.options.clock.monotonic();
-        let max_bytes = options.max_bytes;
-        let mut stream = self.stream(sql, options).await?;
         let mut batches: Vec<RecordBatch> = Vec::new();
         let mut bytes = 0;
         while let Some(batch) = stream.next().await {
@@ -182,12 +171,50 @@ impl Engine {
         sql: &str,
         options: &QueryOptions,
     ) -> Result<QueryStream, SqlError> {
-        run::start(Arc::clone(self), sql.to_owned(), options.clone()).await
+        let work = Work::Sql(sql.to_owned());
+        run::start(Arc::clone(self), sql, work, options.clone()).await
+    }
+
+    /// Starts a query whose plan is made by `build` over `tables` (by their exact names), each
+    /// pinned in one state. Limits, checks, log and cancelling are those of SQL; `text` is what
+    /// the log shows.
+    ///
+    /// # Errors
+    /// When a table is not there, `build` fails, or as [`Self::stream`].
+    pub async fn stream_built<F>(
+        self: &Arc<Self>,
+        text: &str,
+        tables: &[&str],
+        build: F,
+        options: &QueryOptions,
+    ) -> Result<QueryStream, SqlError>
+    where
+        F: FnOnce(&SessionState, &Pinned<'_>) -> Result<LogicalPlan, SqlError> + Send + 'static,
+    {
+        let tables = tables.iter().map(|&table| table.to_owned()).collect();
+        let work = Work::Built(tables, Box::new(build));
+        run::start(Arc::clone(self), text, work, options.clone()).await
+    }
+
+    /// Stops all running and waiting queries of that id; their callers get
+    /// [`ErrorKind::Cancelled`]. How many there were.
+    pub fn cancel(&self, query_id: &str) -> usize {
+        self.queries.cancel(query_id)
+    }
+
+    /// Queries that run or wait, then the last thousand that ended; newest first.
+    pub fn queries(&self) -> Vec<QueryEntry> {
+        self.queries.entries()
     }
 
     /// Plans without running: errors with their place, or what the answer would look like.
     pub async fn check(&self, sql: &str) -> Result<Checked, SqlError> {
-        let planned = self.plan(sql, &QueryOptions::default()).await?;
+        self.check_with(sql, &QueryOptions::default()).await
+    }
+
+    /// As [`Self::check`], with parameters and zone.
+    pub async fn check_with(&self, sql: &str, options: &QueryOptions) -> Result<Checked, SqlError> {
+        let planned = self.plan(sql, options).await?;
         let names = |wanted: &str| {
             let of_schema = planned.inputs.keys().filter(|(schema, _)| *schema == wanted);
             of_schema.map(|(_, name)| name.clone()).collect()
@@ -199,6 +226,22 @@ impl Engine {
         })
     }
 
+    pub(crate) async fn plan_work(
+        &self,
+        work: Work,
+        options: &QueryOptions,
+    ) -> Result<Planned, SqlError> {
+        match work {
+            Work::Sql(sql) => self.plan(&sql, options).await,
+            Work::Built(tables, build) => {
+                let inputs = built::pin(&self.catalog, &tables)?;
+                let state = self.state(&inputs, options)?;
+                let plan = build(&state, &Pinned { inputs: &inputs })?;
+                finish(state, plan, inputs, options)
+            }
+        }
+    }
+
     /// Parse, limit, resolve, plan.
     pub(crate) async fn plan(
         &self,
@@ -206,26 +249,58 @@ impl Engine {
         options: &QueryOptions,
     ) -> Result<Planned, SqlError> {
         let mut parsed = parse::parse(sql, self.options.text)?;
-        let inputs = names::resolve(&self.catalog, &mut parsed.query, options.unnamed)?;
-        let state = SessionStateBuilder::new_from_existing(self.base.clone())
-            .with_catalog_list(Arc::new(catalog_of(&inputs)?))
-            .build();
+        dialect::rewrite(&mut parsed.query, options, self.options.clock.now_ms())?;
+        let inputs = names::resolve(&self.catalog, &mut parsed.query)?;
+        let state = self.state(&inputs, options)?;
         let plan = state.statement_to_plan(parsed.into_statement()).await?;
-        SQLOptions::new()
-            .with_allow_ddl(false)
-            .with_allow_dml(false)
-            .with_allow_statements(false)
-            .verify_plan(&plan)?;
-        only_reading(&plan)?;
-        let plan = match &plan {
-            LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => plan,
-            // One more than asked for tells whether there are more.
-            _ => LogicalPlanBuilder::from(plan)
-                .limit(0, Some(options.max_rows.min(ROWS_MAX) + 1))?
-                .build()?,
-        };
-        Ok(Planned { state, plan, inputs })
+        finish(state, plan, inputs, options)
     }
+
+    /// What one query knows: its inputs and its time zone.
+    fn state(&self, inputs: &Inputs, options: &QueryOptions) -> Result<SessionState, SqlError> {
+        let mut state = SessionStateBuilder::new_from_existing(self.base.clone())
+            .with_catalog_list(Arc::new(catalog_of(inputs)?));
+        if let Some(zone) = &options.zone {
+            let mut config = self.base.config().clone();
+            config.options_mut().execution.time_zone = Some(zone_name(zone)?);
+            state = state.with_config(config);
+        }
+        Ok(state.build())
+    }
+}
+
+/// Refuses what does not only read; limits the rows.
+fn finish(
+    state: SessionState,
+    plan: LogicalPlan,
+    inputs: Inputs,
+    options: &QueryOptions,
+) -> Result<Planned, SqlError> {
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false)
+        .verify_plan(&plan)?;
+    only_reading(&plan)?;
+    let plan = match &plan {
+        LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => plan,
+        // One more than asked for tells whether there are more.
+        _ => {
+            let most = options.max_rows.min(ROWS_MAX) + 1;
+            let most = options.outer_limit.map_or(most, |limit| limit.min(most));
+            LogicalPlanBuilder::from(plan).limit(0, Some(most))?.build()?
+        }
+    };
+    Ok(Planned { state, plan, inputs })
+}
+
+/// A zone by its name, as it is spelled.
+pub(crate) fn zone_name(zone: &str) -> Result<String, SqlError> {
+    let known: chrono_tz::Tz = zone.parse().map_err(|_| {
+        SqlError::new(ErrorKind::Invalid, format!("no time zone `{zone}`"))
+            .hint("use a name such as Asia/Seoul")
+    })?;
+    Ok(known.name().to_owned())
 }
 
 /// Nodes that only read. What a later version of the planner may add is refused until it is here.
@@ -287,6 +362,27 @@ fn catalog_of(inputs: &Inputs) -> Result<MemoryCatalogProviderList, SqlError> {
     Ok(list)
 }
 
+/// Memory for all queries, and the only place on disk they may use.
+fn runtime_env(options: &EngineOptions) -> Result<Arc<RuntimeEnv>, SqlError> {
+    let (pool, mode): (Arc<dyn MemoryPool>, _) = match &options.spill {
+        // Shares the memory between those who could go to disk, so that each of them can go on.
+        Some(spill) => {
+            let files = Files::open(spill).map_err(|error| {
+                let text = format!("the folder for large queries cannot be used: {error}");
+                SqlError::new(ErrorKind::Internal, text)
+            })?;
+            let mode = DiskManagerMode::Custom(Arc::new(files));
+            (Arc::new(FairSpillPool::new(options.memory_bytes)), mode)
+        }
+        None => (Arc::new(GreedyMemoryPool::new(options.memory_bytes)), DiskManagerMode::Disabled),
+    };
+    Ok(RuntimeEnvBuilder::new()
+        .with_memory_pool(pool)
+        .with_object_store_registry(Arc::new(NoStores::default()))
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
+        .build_arc()?)
+}
+
 fn base_state(options: &EngineOptions) -> Result<SessionState, SqlError> {
     let mut config = SessionConfig::new()
         .with_target_partitions(options.partitions.max(1))
@@ -298,19 +394,11 @@ fn base_state(options: &EngineOptions) -> Result<SessionState, SqlError> {
     set.sql_parser.collect_spans = true;
     set.sql_parser.map_string_types_to_utf8view = false;
     if let Some(zone) = &options.zone {
-        let known: chrono_tz::Tz = zone.parse().map_err(|_| {
-            SqlError::new(ErrorKind::Invalid, format!("no time zone `{zone}`"))
-                .hint("use a name such as Asia/Seoul")
-        })?;
-        set.execution.time_zone = Some(known.name().to_owned());
+        set.execution.time_zone = Some(zone_name(zone)?);
     }
-    let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(GreedyMemoryPool::new(options.memory_bytes)))
-        .with_object_store_registry(Arc::new(NoStores::default()))
-        .with_disk_manager_builder(
-            DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
-        )
-        .build_arc()?;
+    set.execution.sort_spill_reservation_bytes =
+        (options.memory_bytes / 64).clamp(SORT_BYTES_MIN, SORT_BYTES_MAX);
+    let runtime = runtime_env(options)?;
     let state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)

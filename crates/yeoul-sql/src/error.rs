@@ -1,6 +1,7 @@
 //! One error for everything that can go wrong with a query, made for people: what, where in the
 //! text, what to do.
 
+use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
 use thiserror::Error;
 
@@ -17,6 +18,10 @@ pub enum ErrorKind {
     Timeout,
     /// The memory for queries is used up: later, or a smaller query.
     Memory,
+    /// Too many queries run or wait, or ingestion needs the machine: later.
+    Capacity,
+    /// Somebody stopped the query.
+    Cancelled,
     /// Damaged data or a defect.
     Internal,
 }
@@ -125,15 +130,26 @@ fn from_root(root: &DataFusionError) -> SqlError {
         DataFusionError::Plan(text)
         | DataFusionError::Execution(text)
         | DataFusionError::Configuration(text) => SqlError::new(ErrorKind::Invalid, text),
-        DataFusionError::ArrowError(error, _) => {
-            SqlError::new(ErrorKind::Invalid, error.to_string())
-        }
+        DataFusionError::IoError(error) => of_io(error),
+        DataFusionError::ArrowError(error, _) => match error.as_ref() {
+            ArrowError::IoError(_, error) => of_io(error),
+            error => SqlError::new(ErrorKind::Invalid, error.to_string()),
+        },
         DataFusionError::External(error) => match error.downcast_ref::<SqlError>() {
             Some(error) => error.clone(),
             None => SqlError::new(ErrorKind::Internal, error.to_string()),
         },
         _ => SqlError::new(ErrorKind::Internal, text),
     }
+}
+
+/// Only a query's own files and those of tables are read and written.
+fn of_io(error: &std::io::Error) -> SqlError {
+    if error.kind() == std::io::ErrorKind::QuotaExceeded {
+        return SqlError::new(ErrorKind::Memory, format!("the query is too large: {error}"))
+            .hint("narrow the time range, or group by fewer values");
+    }
+    SqlError::new(ErrorKind::Internal, error.to_string())
 }
 
 /// The parser puts the place into its text: ` at Line: 1, Column: 8`.

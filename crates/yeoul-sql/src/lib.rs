@@ -5,7 +5,9 @@
 //! topics (`topic."name"`) and `INFORMATION_SCHEMA`. Queries only read, and are limited in text,
 //! time, memory and rows.
 
+mod built;
 mod catalog;
+mod dialect;
 pub mod encode;
 mod engine;
 mod error;
@@ -13,18 +15,24 @@ pub mod functions;
 mod info;
 mod live;
 mod names;
+mod options;
 mod parse;
 mod provider;
+mod queries;
 mod run;
+mod spill;
 mod topic;
 
+pub use built::Pinned;
 pub use catalog::Catalog;
-pub use engine::{Checked, Engine, EngineOptions, QueryOptions, runtime};
+pub use engine::{Checked, Engine, runtime};
 pub use error::{ErrorKind, SqlError};
 pub use info::sql_type;
 pub use live::{LiveAnswer, Subscription};
 pub use names::Unnamed;
+pub use options::{Admission, EngineOptions, Parameter, Pressed, Pressure, QueryOptions, Spill};
 pub use parse::TextLimits;
+pub use queries::{QueryEntry, QueryState};
 pub use run::{QueryOutput, QueryStream};
 /// What [`Catalog::put_table`] takes.
 pub use yeoul_table as table;

@@ -14,8 +14,9 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use yeoul_base::{Wake, WatchGuard, Watched};
 
-use crate::engine::{Engine, QueryOptions};
+use crate::engine::Engine;
 use crate::error::SqlError;
+use crate::options::QueryOptions;
 use crate::run::QueryOutput;
 
 /// Never more often than this.
@@ -39,10 +40,10 @@ pub struct LiveAnswer {
 
 type Latest = Option<Arc<LiveAnswer>>;
 
-/// The live queries of an engine, by text and row limit.
+/// The live queries of an engine, by text and by what else decides the answer.
 #[derive(Debug, Default)]
 pub(crate) struct Lives {
-    running: Mutex<HashMap<(String, usize), Weak<Running>>>,
+    running: Mutex<HashMap<(String, String), Weak<Running>>>,
 }
 
 /// One running live query; ends when the last subscription goes.
@@ -90,8 +91,8 @@ impl Engine {
         sql: &str,
         options: &QueryOptions,
     ) -> Result<Subscription, SqlError> {
-        self.check(sql).await?;
-        let key = (sql.to_owned(), options.max_rows);
+        self.check_with(sql, options).await?;
+        let key = (sql.to_owned(), decides(options));
         let mut running = self.lives.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = running.get(&key).and_then(Weak::upgrade) {
             return Ok(Subscription { latest: fresh(&found.latest), _running: found });
@@ -105,12 +106,20 @@ impl Engine {
             .hint("close some pages"));
         }
         let (send, latest) = watch::channel(None);
-        let work = follow(Arc::clone(self), sql.to_owned(), options.clone(), send);
+        let options = QueryOptions { patient: true, ..options.clone() };
+        let work = follow(Arc::clone(self), sql.to_owned(), options, send);
         let task = self.runtime().spawn(work).abort_handle();
         let found = Arc::new(Running { latest: latest.clone(), task });
         running.insert(key, Arc::downgrade(&found));
         Ok(Subscription { latest: fresh(&latest), _running: found })
     }
+}
+
+/// The options that change an answer, as text.
+fn decides(options: &QueryOptions) -> String {
+    let QueryOptions { max_rows, unnamed, parameters, zone, outer_limit, .. } = options;
+    let exact = !options.approximate_count_distinct;
+    format!("{max_rows} {unnamed:?} {parameters:?} {zone:?} {outer_limit:?} {exact}")
 }
 
 fn fresh(latest: &watch::Receiver<Latest>) -> watch::Receiver<Latest> {
@@ -136,7 +145,7 @@ async fn follow(
         let started = Instant::now();
         let now_version = engine.catalog().version();
         if version != Some(now_version) || matches!(last, Some(Err(_))) {
-            _guards = watches(&engine, &sql, &notify).await;
+            _guards = watches(&engine, &sql, &options, &notify).await;
             version = Some(now_version);
         }
         let answer = engine.query(&sql, &options).await.and_then(joined);
@@ -171,8 +180,13 @@ fn follows_time(sql: &str) -> bool {
         .any(|word| sql.contains(word))
 }
 
-async fn watches(engine: &Engine, sql: &str, notify: &Arc<Notify>) -> Vec<WatchGuard> {
-    let Ok(checked) = engine.check(sql).await else { return Vec::new() };
+async fn watches(
+    engine: &Engine,
+    sql: &str,
+    options: &QueryOptions,
+    notify: &Arc<Notify>,
+) -> Vec<WatchGuard> {
+    let Ok(checked) = engine.check_with(sql, options).await else { return Vec::new() };
     let wake: Arc<dyn Wake> = {
         let notify = Arc::clone(notify);
         Arc::new(move || notify.notify_one())

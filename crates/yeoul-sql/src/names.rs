@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, Statement,
-    TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+    Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, Statement, TableFactor,
+    Visit, VisitMut, Visitor, VisitorMut,
 };
 use yeoul_table::{OFFSET, PARTITION};
 
@@ -32,11 +32,7 @@ pub enum Unnamed {
 }
 
 /// Rewrites the names in `query` and returns what they refer to.
-pub(crate) fn resolve(
-    catalog: &Catalog,
-    query: &mut Statement,
-    unnamed: Unnamed,
-) -> Result<Inputs, SqlError> {
+pub(crate) fn resolve(catalog: &Catalog, query: &mut Statement) -> Result<Inputs, SqlError> {
     let mut seen = Seen::default();
     let _ = Visit::visit(query, &mut seen);
     let mut inputs = Inputs::new();
@@ -49,11 +45,6 @@ pub(crate) fn resolve(
         seen.columns.extend(fields.fields().iter().map(|field| field.name().clone()));
         seen.qualifiers.insert(found.name.clone());
         inputs.entry((found.schema, found.name.clone())).or_insert(found);
-    }
-    if unnamed == Unnamed::Numbered
-        && let Statement::Query(query) = &mut *query
-    {
-        number_columns(&mut query.body);
     }
     let mut rewrite = Rewrite { catalog, seen: &seen };
     match VisitMut::visit(query, &mut rewrite) {
@@ -239,25 +230,5 @@ impl VisitorMut for Rewrite<'_> {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         flow(self.expr(expr))
-    }
-}
-
-fn number_columns(body: &mut SetExpr) {
-    match body {
-        SetExpr::Select(select) => {
-            for (index, item) in select.projection.iter_mut().enumerate() {
-                if let SelectItem::UnnamedExpr(expr) = item
-                    && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
-                {
-                    *item = SelectItem::ExprWithAlias {
-                        expr: expr.clone(),
-                        alias: Ident::with_quote('"', format!("EXPR${index}")),
-                    };
-                }
-            }
-        }
-        SetExpr::Query(query) => number_columns(&mut query.body),
-        SetExpr::SetOperation { left, .. } => number_columns(left),
-        _ => {}
     }
 }

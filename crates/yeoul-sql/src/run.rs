@@ -13,8 +13,10 @@ use futures::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use crate::engine::{Engine, QueryOptions};
+use crate::engine::{Engine, Work};
 use crate::error::{ErrorKind, SqlError};
+use crate::options::QueryOptions;
+use crate::queries::Noted;
 
 /// Batches that may wait for a slow listener.
 const WAITING_BATCHES: usize = 4;
@@ -50,9 +52,15 @@ pub struct QueryStream {
     batches: mpsc::Receiver<Result<RecordBatch, SqlError>>,
     counters: Arc<Counters>,
     task: AbortHandle,
+    id: String,
 }
 
 impl QueryStream {
+    /// What cancels it.
+    pub fn query_id(&self) -> &str {
+        &self.id
+    }
+
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
@@ -92,7 +100,8 @@ impl Drop for Starting {
 
 pub(crate) async fn start(
     engine: Arc<Engine>,
-    sql: String,
+    text: &str,
+    work: Work,
     options: QueryOptions,
 ) -> Result<QueryStream, SqlError> {
     let (send, batches) = mpsc::channel(WAITING_BATCHES);
@@ -100,17 +109,17 @@ pub(crate) async fn start(
     let counters = Arc::new(Counters::default());
     let shared = Arc::clone(&counters);
     let runtime = engine.runtime().clone();
+    let noted = engine.queries.begin(text, &options);
+    let id = noted.id.clone();
     let task = runtime.spawn(async move {
-        let timeout = options.timeout;
-        let work = Box::pin(work(engine, sql, options, opened, &send, &shared));
-        let result = match tokio::time::timeout(timeout, work).await {
-            Ok(result) => result,
-            Err(_) => Err(SqlError::new(
-                ErrorKind::Timeout,
-                format!("the query took longer than {} s", timeout.as_secs_f64()),
-            )
-            .hint("narrow the time range, or allow more time")),
+        let running = run(&engine, work, &options, opened, &send, &shared, &noted);
+        let result = tokio::select! {
+            result = running => result,
+            () = noted.cancelled() => {
+                Err(SqlError::new(ErrorKind::Cancelled, "the query was cancelled"))
+            }
         };
+        noted.ended(&result);
         if let Err(error) = result {
             // A listener that is gone needs no error.
             let _ = send.send(Err(error)).await;
@@ -120,7 +129,7 @@ pub(crate) async fn start(
     match open.await {
         Ok(schema) => {
             let task = starting.0.take().unwrap_or_else(|| task.abort_handle());
-            Ok(QueryStream { schema, batches, counters, task })
+            Ok(QueryStream { schema, batches, counters, task, id })
         }
         // The task ended before there was a schema: its error is the only message.
         Err(_) => {
@@ -133,15 +142,39 @@ pub(crate) async fn start(
     }
 }
 
-async fn work(
-    engine: Arc<Engine>,
-    sql: String,
-    options: QueryOptions,
+/// Waits for a turn, then works within the time.
+async fn run(
+    engine: &Arc<Engine>,
+    work: Work,
+    options: &QueryOptions,
     opened: oneshot::Sender<SchemaRef>,
     send: &mpsc::Sender<Result<RecordBatch, SqlError>>,
     counters: &Counters,
+    noted: &Noted,
 ) -> Result<(), SqlError> {
-    let planned = engine.plan(&sql, &options).await?;
+    let _turn = engine.queries.turn(options.patient).await?;
+    noted.running();
+    let running = Box::pin(answer(engine, work, options, opened, send, counters, noted));
+    match tokio::time::timeout(options.timeout, running).await {
+        Ok(result) => result,
+        Err(_) => Err(SqlError::new(
+            ErrorKind::Timeout,
+            format!("the query took longer than {} s", options.timeout.as_secs_f64()),
+        )
+        .hint("narrow the time range, or allow more time")),
+    }
+}
+
+async fn answer(
+    engine: &Arc<Engine>,
+    work: Work,
+    options: &QueryOptions,
+    opened: oneshot::Sender<SchemaRef>,
+    send: &mpsc::Sender<Result<RecordBatch, SqlError>>,
+    counters: &Counters,
+    noted: &Noted,
+) -> Result<(), SqlError> {
+    let planned = engine.plan_work(work, options).await?;
     let plan = planned.state.create_physical_plan(&planned.plan).await?;
     let mut stream = execute_stream(Arc::clone(&plan), planned.state.task_ctx())?;
     let first = stream.next().await.transpose()?;
@@ -159,6 +192,7 @@ async fn work(
             batch
         };
         left -= batch.num_rows();
+        noted.answered(batch.num_rows(), batch.get_array_memory_size());
         if batch.num_rows() > 0 && send.send(Ok(batch)).await.is_err() {
             return Ok(());
         }
@@ -170,7 +204,15 @@ async fn work(
     let in_memory = planned.inputs.values().map(|found| found.memory_rows.load(Ordering::Relaxed));
     let rows = scanned(plan.as_ref()) + in_memory.sum::<u64>();
     counters.rows_scanned.store(rows, Ordering::Release);
+    noted.worked(rows, computed(plan.as_ref()));
     Ok(())
+}
+
+/// Time all operators of a plan computed, on all threads.
+fn computed(plan: &dyn ExecutionPlan) -> Duration {
+    let own = plan.metrics().and_then(|metrics| metrics.elapsed_compute()).unwrap_or(0);
+    let below = plan.children().into_iter().map(|child| computed(child.as_ref()));
+    below.fold(Duration::from_nanos(own as u64), |sum, time| sum.saturating_add(time))
 }
 
 /// Rows that came out of the leaves; scans of memory count none.

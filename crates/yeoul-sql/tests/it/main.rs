@@ -8,7 +8,9 @@
 )]
 
 mod engine;
+mod limits;
 mod live;
+mod options;
 mod slt;
 
 use std::sync::Arc;
@@ -18,7 +20,9 @@ use arrow::array::TimestampMicrosecondArray;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tokio::runtime::{Handle, Runtime};
-use yeoul_base::{Append, Commit, Fates, ManualClock, MemStore, NewTopic, PartId, RealDisk, Store};
+use yeoul_base::{
+    Append, Commit, Disk, Fates, ManualClock, MemStore, NewTopic, PartId, RealDisk, Store,
+};
 use yeoul_format::{Columns, Origin};
 use yeoul_log::batch::{BatchBuilder, Codec};
 use yeoul_sql::{Catalog, Engine, EngineOptions};
@@ -89,14 +93,19 @@ impl World {
     /// A table `bike-station` of 120 rows: 0..60 and 60..100 sealed, 100..120 in memory; a topic
     /// `movies` of three records with a schema and one that breaks it.
     fn new(runtime: &Handle) -> Self {
+        Self::with(runtime, |_, _| {})
+    }
+
+    /// With other options; the folder is the data directory's.
+    fn with(runtime: &Handle, change: impl FnOnce(&mut EngineOptions, Arc<dyn Disk>)) -> Self {
         let store = MemStore::new();
         let folder = tempfile::tempdir().unwrap();
         let disk = Arc::new(RealDisk::new(folder.path()).unwrap());
         let clock = Arc::new(ManualClock::at_ms(START_US / 1_000));
         let mut spec = TableSpec::new("bike-station", "bikes", columns());
         spec.retention = Some(Duration::from_secs(30 * 86_400));
-        let table =
-            Table::open(Arc::new(store.clone()), disk, clock.clone(), spec).map(Arc::new).unwrap();
+        let table = Table::open(Arc::new(store.clone()), disk.clone(), clock.clone(), spec);
+        let table = table.map(Arc::new).unwrap();
         for (from, next, seal) in [(0, 60, true), (60, 100, true), (100, 120, false)] {
             table.append(rows(from, next)).unwrap();
             if seal {
@@ -119,6 +128,7 @@ impl World {
         catalog.put_table(Arc::clone(&table));
         let mut options = EngineOptions::new(runtime.clone());
         options.memory_bytes = 8 << 20;
+        change(&mut options, disk);
         let engine = Arc::new(Engine::new(catalog, options).unwrap());
         Self { engine, table, store, clock, _folder: folder }
     }

@@ -242,6 +242,7 @@ fn refused(error: SqlError) -> ApiError {
     let status = match error.kind {
         ErrorKind::Timeout => 504,
         ErrorKind::TooLarge => 413,
+        ErrorKind::Capacity => 429,
         ErrorKind::Internal => 500,
         _ => 400,
     };

@@ -22,7 +22,7 @@ use yeoul_base::{Clock, Disk, OsRand, Rand, RealDisk, Store, SystemClock};
 use yeoul_kafka::{ComponentGroups, KafkaGroups, KafkaMetrics, KafkaOptions, KafkaServer};
 use yeoul_log::{Holds, Log, LogOptions};
 use yeoul_pipeline::Pipeline;
-use yeoul_sql::{Catalog, Engine, EngineOptions};
+use yeoul_sql::{Catalog, Engine, EngineOptions, Spill};
 use yeoul_stream::Lookups;
 use yeoul_web::WebOptions;
 
@@ -36,6 +36,9 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 const QUERY_THREADS: usize = 2;
 /// What all queries together may hold when nothing else is said.
 const QUERY_BYTES_DEFAULT: usize = 256 << 20;
+/// What queries put on disk when memory ends: this folder, one part in so many of the disk.
+const SPILL_FOLDER: &str = "spill";
+const SPILL_SHARE: u64 = 10;
 
 #[derive(Debug, Clone)]
 pub(crate) struct NodeOptions {
@@ -165,6 +168,11 @@ impl Node {
         let queries = yeoul_sql::runtime(QUERY_THREADS)?;
         let mut engine = EngineOptions::new(queries.handle().clone());
         engine.memory_bytes = options.memory_bytes.unwrap_or(QUERY_BYTES_DEFAULT);
+        engine.spill = Some(Spill {
+            disk: Arc::clone(&disk),
+            folder: SPILL_FOLDER.into(),
+            bytes: disk.total_bytes()? / SPILL_SHARE,
+        });
         let engine = Engine::new(Arc::new(Catalog::new(Arc::clone(&store))), engine)?;
         let graph = Graph {
             applied: BTreeMap::new(),
