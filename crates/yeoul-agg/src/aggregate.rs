@@ -16,8 +16,8 @@ pub const AGGREGATE_KEY: &str = "yeoul.aggregate";
 
 /// Druid's default for HLL and close to 1.6 % error; 2^12 registers.
 pub const HLL_LG_K: u8 = 12;
-/// DataSketches' default for theta sketches: 4,096 hashes.
-pub const THETA_LG_K: u8 = 12;
+/// Druid's default for theta sketches: 16,384 hashes.
+pub const THETA_LG_K: u8 = 14;
 /// Druid's default for quantiles: 1.7 % error of rank.
 pub const QUANTILES_K: u16 = 128;
 
@@ -191,7 +191,7 @@ impl Aggregate {
         AggError::Input { aggregate: self.to_string(), input }
     }
 
-    fn check(&self) -> Result<(), AggError> {
+    pub(crate) fn check(&self) -> Result<(), AggError> {
         let argument = |what: String| Err(AggError::Argument(what));
         match *self {
             Self::Hll { lg_k } if !(4..=21).contains(&lg_k) => {

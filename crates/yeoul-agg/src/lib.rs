@@ -7,8 +7,21 @@
 //! Invariant: merging is associative and commutative: any split of the rows, merged in any order,
 //! finishes as one pass does (doubles up to rounding, quantiles within their error).
 
+mod accumulator;
 mod aggregate;
+mod distinct;
 mod error;
+mod hash;
+mod hll;
+mod pick;
+mod plain;
+mod quantiles;
+mod read;
+mod sketch;
+pub mod sketches;
+mod theta;
+mod value;
 
+pub use accumulator::{Accumulator, Input};
 pub use aggregate::{AGGREGATE_KEY, Aggregate, HLL_LG_K, QUANTILES_K, THETA_LG_K};
 pub use error::AggError;

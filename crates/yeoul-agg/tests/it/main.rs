@@ -1,0 +1,6 @@
+//! The aggregates through their public face: merging, bytes, hostile bytes.
+
+#![allow(clippy::unwrap_used)]
+
+mod bytes;
+mod merging;
