@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
@@ -15,12 +15,22 @@ use yeoul_table::Table;
 use crate::error::{ErrorKind, SqlError};
 use crate::info;
 use crate::provider::SnapshotProvider;
+use crate::queries::{Queries, QueryEntry};
+use crate::rows::Columns;
+use crate::sources::{LookupMap, Lookups, ServerInfo, SupervisorRow, System, TaskRow};
+use crate::sys;
 use crate::topic::TopicProvider;
 
 /// The catalog's name, and the schema of tables: Druid's.
 pub(crate) const DRUID: &str = "druid";
 pub(crate) const TOPIC: &str = "topic";
 pub(crate) const INFORMATION: &str = "INFORMATION_SCHEMA";
+pub(crate) const LOOKUP: &str = "lookup";
+pub(crate) const SYS: &str = "sys";
+/// Druid's schema of views: there are none.
+pub(crate) const VIEW: &str = "view";
+/// In the order Druid lists its own.
+pub(crate) const SCHEMAS: [&str; 6] = [INFORMATION, DRUID, LOOKUP, SYS, TOPIC, VIEW];
 
 /// Tables by name, and the topics of a store. Cheap to share; changes are seen by the next query.
 #[derive(Debug)]
@@ -29,6 +39,18 @@ pub struct Catalog {
     tables: RwLock<BTreeMap<String, Arc<Table>>>,
     /// Changes with the set of tables.
     version: AtomicU64,
+    lookups: RwLock<Option<Arc<dyn Lookups>>>,
+    system: RwLock<Option<Arc<dyn System>>>,
+    queries: OnceLock<Weak<Queries>>,
+    routines: OnceLock<Vec<Routine>>,
+}
+
+/// A function as `INFORMATION_SCHEMA.ROUTINES` shows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Routine {
+    pub(crate) name: String,
+    pub(crate) aggregates: bool,
+    pub(crate) signatures: String,
 }
 
 /// A name that was found.
@@ -44,7 +66,71 @@ pub(crate) struct Found {
 
 impl Catalog {
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, tables: RwLock::default(), version: AtomicU64::new(0) }
+        Self {
+            store,
+            tables: RwLock::default(),
+            version: AtomicU64::new(0),
+            lookups: RwLock::default(),
+            system: RwLock::default(),
+            queries: OnceLock::new(),
+            routines: OnceLock::new(),
+        }
+    }
+
+    /// Where `LOOKUP` and the schema `lookup` find their pairs from now on.
+    pub fn set_lookups(&self, lookups: Arc<dyn Lookups>) {
+        *self.lookups.write().unwrap_or_else(PoisonError::into_inner) = Some(lookups);
+    }
+
+    /// What `sys` shows of the node from now on.
+    pub fn set_system(&self, system: Arc<dyn System>) {
+        *self.system.write().unwrap_or_else(PoisonError::into_inner) = Some(system);
+    }
+
+    /// What the engine shows of itself; the first engine over a catalog is the one shown.
+    pub(crate) fn set_engine(&self, queries: &Arc<Queries>, routines: Vec<Routine>) {
+        let _ = self.queries.set(Arc::downgrade(queries));
+        let _ = self.routines.set(routines);
+    }
+
+    pub(crate) fn query_entries(&self) -> Vec<QueryEntry> {
+        let queries = self.queries.get().and_then(Weak::upgrade);
+        queries.map(|queries| queries.entries()).unwrap_or_default()
+    }
+
+    pub(crate) fn routines(&self) -> &[Routine] {
+        self.routines.get().map_or(&[], Vec::as_slice)
+    }
+
+    fn system(&self) -> Option<Arc<dyn System>> {
+        self.system.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn server(&self) -> ServerInfo {
+        self.system().map(|system| system.server()).unwrap_or_default()
+    }
+
+    pub(crate) fn tasks(&self) -> Vec<TaskRow> {
+        self.system().map(|system| system.tasks()).unwrap_or_default()
+    }
+
+    pub(crate) fn supervisors(&self) -> Vec<SupervisorRow> {
+        self.system().map(|system| system.supervisors()).unwrap_or_default()
+    }
+
+    fn lookups(&self) -> Option<Arc<dyn Lookups>> {
+        self.lookups.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// In the order of their names.
+    pub(crate) fn lookup_names(&self) -> Vec<String> {
+        let mut names = self.lookups().map(|lookups| lookups.names()).unwrap_or_default();
+        names.sort();
+        names
+    }
+
+    pub(crate) fn lookup(&self, name: &str) -> Option<Arc<LookupMap>> {
+        self.lookups()?.get(name)
     }
 
     pub fn store(&self) -> &Arc<dyn Store> {
@@ -96,9 +182,11 @@ impl Catalog {
             Some(schema) if schema.is(DRUID) => self.find_table(name, origin),
             Some(schema) if schema.is(TOPIC) => self.find_topic(name),
             Some(schema) if schema.value.eq_ignore_ascii_case(INFORMATION) => self.find_info(name),
+            Some(schema) if schema.is(SYS) => self.find_sys(name),
+            Some(schema) if schema.is(LOOKUP) => self.find_lookup(name),
             Some(schema) => {
                 Err(SqlError::new(ErrorKind::Invalid, format!("no schema `{}`", schema.value))
-                    .did_you_mean(schema.value, [DRUID, TOPIC, INFORMATION]))
+                    .did_you_mean(schema.value, SCHEMAS))
             }
         }
     }
@@ -159,6 +247,30 @@ impl Catalog {
             provider,
             memory_rows: Arc::default(),
         })
+    }
+
+    fn find_sys(&self, part: &Part<'_>) -> Result<Found, SqlError> {
+        let lower = part.value.to_ascii_lowercase();
+        let Some((name, provider)) = sys::table(self, &lower)? else {
+            let text = format!("no table `{}` in {SYS}", part.value);
+            return Err(
+                SqlError::new(ErrorKind::Invalid, text).did_you_mean(part.value, sys::NAMES)
+            );
+        };
+        Ok(Found { schema: SYS, name: name.to_owned(), provider, memory_rows: Arc::default() })
+    }
+
+    fn find_lookup(&self, part: &Part<'_>) -> Result<Found, SqlError> {
+        let names = self.lookup_names();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let found = part.among(&names)?.and_then(|at| names.get(at).copied());
+        let Some((name, pairs)) = found.and_then(|name| Some((name, self.lookup(name)?))) else {
+            return Err(SqlError::new(ErrorKind::Invalid, format!("no lookup `{}`", part.value))
+                .did_you_mean(part.value, names));
+        };
+        let provider =
+            Columns::default().text("k", pairs.keys()).text("v", pairs.values()).finish()?;
+        Ok(Found { schema: LOOKUP, name: name.to_owned(), provider, memory_rows: Arc::default() })
     }
 
     /// The columns people see of a table.

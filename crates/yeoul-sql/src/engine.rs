@@ -25,7 +25,7 @@ use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use tokio::runtime::Handle;
 
 use crate::built::{self, Build, Pinned};
-use crate::catalog::{Catalog, DRUID, INFORMATION, TOPIC};
+use crate::catalog::{Catalog, DRUID, Routine, SCHEMAS, TOPIC};
 use crate::dialect;
 use crate::error::{ErrorKind, SqlError};
 use crate::live::Lives;
@@ -99,6 +99,7 @@ impl Engine {
         let base = base_state(&options)?;
         let (admission, pressure) = (options.admission, options.pressure.clone());
         let queries = Queries::new(admission, pressure, Arc::clone(&options.clock));
+        catalog.set_engine(&queries, routines(&base));
         Ok(Self { catalog, options, base, lives: Lives::default(), queries })
     }
 
@@ -346,7 +347,7 @@ fn only_reading(plan: &LogicalPlan) -> Result<(), SqlError> {
 
 fn catalog_of(inputs: &Inputs) -> Result<MemoryCatalogProviderList, SqlError> {
     let catalog = MemoryCatalogProvider::new();
-    for schema in [DRUID, TOPIC, INFORMATION] {
+    for schema in SCHEMAS {
         let tables = MemorySchemaProvider::new();
         for found in inputs.values().filter(|found| found.schema == schema) {
             tables.register_table(found.name.clone(), Arc::clone(&found.provider))?;
@@ -409,6 +410,22 @@ fn base_state(options: &EngineOptions) -> Result<SessionState, SqlError> {
     let session = SessionContext::new_with_state(state);
     crate::functions::druid::register(&session);
     Ok(session.state())
+}
+
+/// All functions by the names they can be called.
+fn routines(state: &SessionState) -> Vec<Routine> {
+    let routine = |name: &String, aggregates: bool| Routine {
+        name: name.to_ascii_uppercase(),
+        aggregates,
+        signatures: format!("'{}(...)'", name.to_ascii_uppercase()),
+    };
+    let scalar = state.scalar_functions().keys().map(|name| routine(name, false));
+    let aggregate = state.aggregate_functions().keys().map(|name| routine(name, true));
+    let window = state.window_functions().keys().map(|name| routine(name, false));
+    let mut all: Vec<_> = scalar.chain(aggregate).chain(window).collect();
+    all.sort_by(|one, other| one.name.cmp(&other.name));
+    all.dedup_by(|one, other| one.name == other.name);
+    all
 }
 
 /// Knows one address with nothing behind it: files of tables are opened by their snapshot.

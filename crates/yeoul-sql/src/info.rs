@@ -3,72 +3,111 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::catalog::TableProvider;
 
-use crate::catalog::{Catalog, DRUID, INFORMATION, TOPIC};
+use crate::catalog::{Catalog, DRUID, INFORMATION, LOOKUP, Routine, SCHEMAS, SYS, TOPIC};
 use crate::error::SqlError;
+use crate::rows::Columns;
+use crate::sys;
 use crate::topic::TopicProvider;
 
-pub(crate) const NAMES: [&str; 3] = ["SCHEMATA", "TABLES", "COLUMNS"];
+pub(crate) const NAMES: [&str; 4] = ["SCHEMATA", "TABLES", "COLUMNS", "ROUTINES"];
 
 type Made = Option<(&'static str, Arc<dyn TableProvider>)>;
 
 /// The table of that (upper-case) name.
 pub(crate) fn table(catalog: &Catalog, name: &str) -> Result<Made, SqlError> {
-    let (name, batch) = match name {
-        "SCHEMATA" => ("SCHEMATA", schemata()),
-        "TABLES" => ("TABLES", tables(catalog)),
+    Ok(Some(match name {
+        "SCHEMATA" => ("SCHEMATA", schemata()?),
+        "TABLES" => ("TABLES", tables(catalog)?),
         "COLUMNS" => ("COLUMNS", columns(catalog)?),
+        "ROUTINES" => ("ROUTINES", routines(catalog)?),
         _ => return Ok(None),
-    };
-    let batch = batch.map_err(datafusion::error::DataFusionError::from)?;
-    let provider = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
-    Ok(Some((name, Arc::new(provider))))
+    }))
 }
 
-/// Columns in the making: text or a number.
-struct Columns(Vec<(Field, ArrayRef)>);
+const NOTHING: Option<&str> = None;
 
-impl Columns {
-    fn text<T: AsRef<str>>(mut self, name: &str, values: impl Iterator<Item = T>) -> Self {
-        let values = StringArray::from_iter_values(values);
-        self.0.push((Field::new(name, DataType::Utf8, true), Arc::new(values)));
-        self
-    }
-
-    fn number(mut self, name: &str, values: impl Iterator<Item = i64>) -> Self {
-        let values = Int64Array::from_iter_values(values);
-        self.0.push((Field::new(name, DataType::Int64, true), Arc::new(values)));
-        self
-    }
-
-    fn finish(self) -> Result<RecordBatch, arrow::error::ArrowError> {
-        let (fields, arrays): (Vec<_>, Vec<_>) = self.0.into_iter().unzip();
-        RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
-    }
-}
-
-fn schemata() -> Result<RecordBatch, arrow::error::ArrowError> {
-    let names = [DRUID, TOPIC, INFORMATION];
-    Columns(Vec::new())
-        .text("CATALOG_NAME", names.iter().map(|_| DRUID))
-        .text("SCHEMA_NAME", names.iter())
+fn schemata() -> Result<Arc<dyn TableProvider>, SqlError> {
+    let all = || SCHEMAS.iter();
+    Columns::default()
+        .text("CATALOG_NAME", all().map(|_| DRUID))
+        .text("SCHEMA_NAME", all())
+        .maybe("SCHEMA_OWNER", all().map(|_| NOTHING))
+        .maybe("DEFAULT_CHARACTER_SET_CATALOG", all().map(|_| NOTHING))
+        .maybe("DEFAULT_CHARACTER_SET_SCHEMA", all().map(|_| NOTHING))
+        .maybe("DEFAULT_CHARACTER_SET_NAME", all().map(|_| NOTHING))
+        .maybe("SQL_PATH", all().map(|_| NOTHING))
         .finish()
 }
 
-fn tables(catalog: &Catalog) -> Result<RecordBatch, arrow::error::ArrowError> {
-    let mut rows: Vec<(&str, String)> = Vec::new();
-    rows.extend(catalog.tables().iter().map(|table| (DRUID, table.spec().name.clone())));
-    rows.extend(topics(catalog).into_iter().map(|topic| (TOPIC, topic)));
-    Columns(Vec::new())
-        .text("TABLE_CATALOG", rows.iter().map(|_| DRUID))
-        .text("TABLE_SCHEMA", rows.iter().map(|(schema, _)| *schema))
-        .text("TABLE_NAME", rows.iter().map(|(_, name)| name))
-        .text("TABLE_TYPE", rows.iter().map(|_| "TABLE"))
-        .text("IS_JOINABLE", rows.iter().map(|_| "YES"))
-        .text("IS_BROADCAST", rows.iter().map(|_| "NO"))
+/// One table of some schema.
+struct Listed {
+    schema: &'static str,
+    name: String,
+    kind: &'static str,
+    columns: SchemaRef,
+}
+
+fn listed(catalog: &Catalog) -> Result<Vec<Listed>, SqlError> {
+    let mut all = Vec::new();
+    for name in NAMES.iter().filter(|name| **name != "COLUMNS" && **name != "TABLES") {
+        if let Some((name, provider)) = table(catalog, name)? {
+            let columns = provider.schema();
+            all.push(Listed { schema: INFORMATION, name: name.into(), kind: SYSTEM, columns });
+        }
+    }
+    let of = |name: &str, columns: SchemaRef| Listed {
+        schema: INFORMATION,
+        name: name.into(),
+        kind: SYSTEM,
+        columns,
+    };
+    // These two list themselves, so their columns are made from no rows.
+    all.push(of("TABLES", tables_of(&[])?.schema()));
+    all.push(of("COLUMNS", columns_of(&[])?.schema()));
+    for table in catalog.tables() {
+        let (name, columns) = (table.spec().name.clone(), Catalog::table_columns(&table));
+        all.push(Listed { schema: DRUID, name, kind: "TABLE", columns });
+    }
+    for name in catalog.lookup_names() {
+        let columns = Arc::new(Schema::new(vec![
+            Field::new("k", DataType::Utf8, false),
+            Field::new("v", DataType::Utf8, true),
+        ]));
+        all.push(Listed { schema: LOOKUP, name, kind: "TABLE", columns });
+    }
+    for name in sys::NAMES {
+        if let Some((name, provider)) = sys::table(catalog, name)? {
+            let columns = provider.schema();
+            all.push(Listed { schema: SYS, name: name.into(), kind: SYSTEM, columns });
+        }
+    }
+    for name in topics(catalog) {
+        let columns = TopicProvider::new(catalog.store(), &name, catalog.topic_schema(&name))?;
+        let columns = columns.schema();
+        all.push(Listed { schema: TOPIC, name, kind: "TABLE", columns });
+    }
+    Ok(all)
+}
+
+const SYSTEM: &str = "SYSTEM_TABLE";
+
+fn tables(catalog: &Catalog) -> Result<Arc<dyn TableProvider>, SqlError> {
+    tables_of(&listed(catalog)?)
+}
+
+fn tables_of(listed: &[Listed]) -> Result<Arc<dyn TableProvider>, SqlError> {
+    let all = || listed.iter();
+    let small = |table: &Listed| if table.schema == LOOKUP { "YES" } else { "NO" };
+    Columns::default()
+        .text("TABLE_CATALOG", all().map(|_| DRUID))
+        .text("TABLE_SCHEMA", all().map(|table| table.schema))
+        .text("TABLE_NAME", all().map(|table| &table.name))
+        .text("TABLE_TYPE", all().map(|table| table.kind))
+        .text("IS_JOINABLE", all().map(|_| "YES"))
+        .text("IS_BROADCAST", all().map(small))
         .finish()
 }
 
@@ -82,32 +121,62 @@ fn topics(catalog: &Catalog) -> Vec<String> {
         .collect()
 }
 
-fn columns(catalog: &Catalog) -> Result<Result<RecordBatch, arrow::error::ArrowError>, SqlError> {
-    let mut owners: Vec<(&str, String, SchemaRef)> = Vec::new();
-    for table in catalog.tables() {
-        owners.push((DRUID, table.spec().name.clone(), Catalog::table_columns(&table)));
-    }
-    for topic in topics(catalog) {
-        let provider = TopicProvider::new(catalog.store(), &topic, catalog.topic_schema(&topic))?;
-        owners.push((TOPIC, topic, provider.schema()));
-    }
-    let rows: Vec<_> = owners
+fn columns(catalog: &Catalog) -> Result<Arc<dyn TableProvider>, SqlError> {
+    columns_of(&listed(catalog)?)
+}
+
+fn columns_of(listed: &[Listed]) -> Result<Arc<dyn TableProvider>, SqlError> {
+    let rows: Vec<(&Listed, i64, &Field)> = listed
         .iter()
-        .flat_map(|(schema, table, columns)| {
-            (1..).zip(columns.fields()).map(move |(at, field)| (*schema, table, at, field))
+        .flat_map(|table| {
+            let fields = table.columns.fields().iter();
+            (1..).zip(fields).map(move |(at, field)| (table, at, field.as_ref()))
         })
         .collect();
-    Ok(Columns(Vec::new())
-        .text("TABLE_CATALOG", rows.iter().map(|_| DRUID))
-        .text("TABLE_SCHEMA", rows.iter().map(|row| row.0))
-        .text("TABLE_NAME", rows.iter().map(|row| row.1))
-        .text("COLUMN_NAME", rows.iter().map(|row| row.3.name()))
-        .number("ORDINAL_POSITION", rows.iter().map(|row| row.2))
-        .text("COLUMN_DEFAULT", rows.iter().map(|_| ""))
-        .text("IS_NULLABLE", rows.iter().map(|row| if row.3.is_nullable() { "YES" } else { "NO" }))
-        .text("DATA_TYPE", rows.iter().map(|row| sql_type(row.3.data_type()).0))
-        .number("JDBC_TYPE", rows.iter().map(|row| sql_type(row.3.data_type()).1))
-        .finish())
+    let all = || rows.iter();
+    let ty = |row: &(&Listed, i64, &Field)| sql_type(row.2.data_type());
+    // Precision, radix and scale of numbers, precision of times: as JDBC counts them.
+    let number = |row: &(&Listed, i64, &Field)| match ty(row).0 {
+        "BIGINT" => Some((19, 10, Some(0))),
+        "DOUBLE" => Some((15, 2, None)),
+        "FLOAT" => Some((7, 2, None)),
+        _ => None,
+    };
+    Columns::default()
+        .text("TABLE_CATALOG", all().map(|_| DRUID))
+        .text("TABLE_SCHEMA", all().map(|row| row.0.schema))
+        .text("TABLE_NAME", all().map(|row| &row.0.name))
+        .text("COLUMN_NAME", all().map(|row| row.2.name()))
+        .number("ORDINAL_POSITION", all().map(|row| row.1))
+        .text("COLUMN_DEFAULT", all().map(|_| ""))
+        .text("IS_NULLABLE", all().map(|row| if row.2.is_nullable() { "YES" } else { "NO" }))
+        .text("DATA_TYPE", all().map(|row| ty(row).0))
+        .maybe_number("CHARACTER_MAXIMUM_LENGTH", all().map(|_| None))
+        .maybe_number("CHARACTER_OCTET_LENGTH", all().map(|_| None))
+        .maybe_number("NUMERIC_PRECISION", all().map(|row| number(row).map(|it| it.0)))
+        .maybe_number("NUMERIC_PRECISION_RADIX", all().map(|row| number(row).map(|it| it.1)))
+        .maybe_number("NUMERIC_SCALE", all().map(|row| number(row).and_then(|it| it.2)))
+        .maybe_number(
+            "DATETIME_PRECISION",
+            all().map(|row| (ty(row).0 == "TIMESTAMP").then_some(3)),
+        )
+        .maybe("CHARACTER_SET_NAME", all().map(|row| (ty(row).0 == "VARCHAR").then_some("UTF-8")))
+        .maybe("COLLATION_NAME", all().map(|_| NOTHING))
+        .number("JDBC_TYPE", all().map(|row| ty(row).1))
+        .finish()
+}
+
+fn routines(catalog: &Catalog) -> Result<Arc<dyn TableProvider>, SqlError> {
+    let all = || catalog.routines().iter();
+    let yes = |routine: &Routine| if routine.aggregates { "YES" } else { "NO" };
+    Columns::default()
+        .text("ROUTINE_CATALOG", all().map(|_| DRUID))
+        .text("ROUTINE_SCHEMA", all().map(|_| INFORMATION))
+        .text("ROUTINE_NAME", all().map(|routine| &routine.name))
+        .text("ROUTINE_TYPE", all().map(|_| "FUNCTION"))
+        .text("IS_AGGREGATOR", all().map(yes))
+        .text("SIGNATURES", all().map(|routine| &routine.signatures))
+        .finish()
 }
 
 /// Druid's name of a type and JDBC's number for it.

@@ -19,8 +19,11 @@ mod options;
 mod parse;
 mod provider;
 mod queries;
+mod rows;
 mod run;
+mod sources;
 mod spill;
+mod sys;
 mod topic;
 
 pub use built::Pinned;
@@ -34,5 +37,6 @@ pub use options::{Admission, EngineOptions, Parameter, Pressed, Pressure, QueryO
 pub use parse::TextLimits;
 pub use queries::{QueryEntry, QueryState};
 pub use run::{QueryOutput, QueryStream};
+pub use sources::{LookupMap, Lookups, ServerInfo, SupervisorRow, System, TaskRow};
 /// What [`Catalog::put_table`] takes.
 pub use yeoul_table as table;

@@ -25,12 +25,53 @@ use yeoul_base::{
 };
 use yeoul_format::{Columns, Origin};
 use yeoul_log::batch::{BatchBuilder, Codec};
-use yeoul_sql::{Catalog, Engine, EngineOptions};
+use yeoul_sql::{
+    Catalog, Engine, EngineOptions, LookupMap, Lookups, SupervisorRow, System, TaskRow,
+};
 use yeoul_table::{Rows, Table, TableSpec, time_field};
 
 /// 2026-11-20T22:00:00Z
 const START_US: i64 = 1_795_212_000_000_000;
 const MINUTE_US: i64 = 60_000_000;
+
+/// One lookup, with Korean keys.
+#[derive(Debug)]
+struct Pairs;
+
+impl Lookups for Pairs {
+    fn names(&self) -> Vec<String> {
+        vec!["lines".into()]
+    }
+
+    fn get(&self, name: &str) -> Option<Arc<LookupMap>> {
+        let pairs = [("망원역", "6"), ("Hapjeong", "2, 6")];
+        let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        (name == "lines").then(|| Arc::new(pairs.into()))
+    }
+}
+
+#[derive(Debug)]
+struct Tasks;
+
+impl System for Tasks {
+    fn tasks(&self) -> Vec<TaskRow> {
+        let running = || "RUNNING".to_owned();
+        vec![TaskRow {
+            id: "index_kafka_bikes_1".into(),
+            kind: "index_kafka".into(),
+            datasource: "bike-station".into(),
+            created_ms: START_US / 1_000,
+            status: running(),
+            runner_status: running(),
+            duration_ms: -1,
+            ..TaskRow::default()
+        }]
+    }
+
+    fn supervisors(&self) -> Vec<SupervisorRow> {
+        vec![SupervisorRow { id: "bikes".into(), healthy: true, ..SupervisorRow::default() }]
+    }
+}
 
 struct World {
     engine: Arc<Engine>,
@@ -125,6 +166,8 @@ impl World {
         );
 
         let catalog = Arc::new(Catalog::new(Arc::new(store.clone())));
+        catalog.set_lookups(Arc::new(Pairs));
+        catalog.set_system(Arc::new(Tasks));
         catalog.put_table(Arc::clone(&table));
         let mut options = EngineOptions::new(runtime.clone());
         options.memory_bytes = 8 << 20;

@@ -89,3 +89,8 @@ fn druid() {
 fn topics() {
     run("topics.slt", include_str!("slt/topics.slt"));
 }
+
+#[test]
+fn info() {
+    run("info.slt", include_str!("slt/info.slt"));
+}
