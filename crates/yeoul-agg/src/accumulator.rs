@@ -82,6 +82,30 @@ impl Aggregate {
         };
         Ok(boxed)
     }
+
+    /// Merges states of a column of this type, whatever their inputs were.
+    ///
+    /// # Errors
+    /// This aggregate has no states of that type.
+    pub fn merger(&self, state: &DataType) -> Result<Box<dyn Accumulator>, AggError> {
+        let input = match (self, state) {
+            (Self::Count, _) => None,
+            (Self::First | Self::Last, DataType::Struct(fields)) => {
+                fields.find("value").map(|(_, field)| field.data_type())
+            }
+            // The bytes do not tell what was hashed.
+            (Self::Hll { .. } | Self::Theta { .. } | Self::Quantiles { .. }, _) => {
+                Some(&DataType::Int64)
+            }
+            _ => Some(state),
+        };
+        let expected = self.state_type(input)?;
+        if expected != *state {
+            let (aggregate, found) = (self.to_string(), state.clone());
+            return Err(AggError::State { aggregate, expected, found });
+        }
+        self.accumulator(input)
+    }
 }
 
 fn picks(kind: Kind, keep: Keep) -> Box<dyn Accumulator> {

@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, Statement, TableFactor,
     Visit, VisitMut, Visitor, VisitorMut,
 };
-use yeoul_table::{OFFSET, PARTITION};
+use yeoul_table::{OFFSET, OFFSETS, PARTITION};
 
 use crate::catalog::{Catalog, DRUID, Found, Part};
 use crate::error::{ErrorKind, SqlError};
@@ -98,7 +98,7 @@ impl Seen {
     }
 
     fn note(&mut self, ident: &Ident) {
-        self.origin |= ident.value == OFFSET || ident.value == PARTITION;
+        self.origin |= [OFFSET, OFFSETS, PARTITION].contains(&ident.value.as_str());
     }
 }
 

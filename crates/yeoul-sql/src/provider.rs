@@ -35,7 +35,7 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::union::UnionExec;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use yeoul_table::{OFFSET, PARTITION, Segment, SegmentFile, Snapshot, TIME, Table};
+use yeoul_table::{OFFSET, OFFSETS, PARTITION, Segment, SegmentFile, Snapshot, TIME, Table};
 
 /// The only address the engine's store registry knows; nothing is stored behind it.
 pub(crate) const SEGMENTS_URL: &str = "yeoul://segments";
@@ -59,7 +59,7 @@ impl SnapshotProvider {
                 .schema
                 .fields()
                 .iter()
-                .filter(|field| field.name() != OFFSET && field.name() != PARTITION)
+                .filter(|field| ![OFFSET, OFFSETS, PARTITION].contains(&field.name().as_str()))
                 .cloned()
                 .collect();
             Arc::new(Schema::new(fields))

@@ -13,6 +13,7 @@ use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use yeoul_base::{Append, Fates, Offset, PartId};
 
 use crate::error::TableError;
+use crate::rollup::Rollup;
 use crate::spec::TIME;
 
 /// Chunks are joined up to this size: large enough to scan fast, small enough to copy.
@@ -96,18 +97,28 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// Adds a chunk, joining small neighbours so that each row is copied O(log n) times.
-    pub(crate) fn push(&mut self, schema: &SchemaRef, chunk: Chunk) -> Result<(), TableError> {
-        self.rows += chunk.rows();
+    /// Adds a chunk, joining small neighbours so that each row is copied O(log n) times. Of a
+    /// rolled-up table equal rows become one where chunks are joined.
+    pub(crate) fn push(
+        &mut self,
+        schema: &SchemaRef,
+        rollup: Option<&Rollup>,
+        chunk: Chunk,
+    ) -> Result<(), TableError> {
         let mut last = chunk;
         while let Some(before) = self.chunks.last()
             && before.rows() < 2 * last.rows()
             && before.rows() + last.rows() <= JOIN_ROWS
         {
-            last = Chunk::new(concat_batches(schema, [&before.batch, &last.batch])?)?;
+            let both = [&before.batch, &last.batch];
+            last = Chunk::new(match rollup {
+                Some(rollup) => rollup.merge(schema, &both)?,
+                None => concat_batches(schema, both)?,
+            })?;
             self.chunks.pop();
         }
         self.chunks.push(Arc::new(last));
+        self.rows = self.chunks.iter().map(|chunk| chunk.rows()).sum();
         self.bytes = self.chunks.iter().map(|chunk| chunk.bytes).sum();
         Ok(())
     }

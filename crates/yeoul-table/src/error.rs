@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 use thiserror::Error;
+use yeoul_agg::AggError;
 use yeoul_base::StoreError;
 
 /// Why a table refused.
@@ -28,6 +29,9 @@ pub enum TableError {
     /// A fact or a file is not what was written.
     #[error("damaged table data: {0}")]
     Corrupt(String),
+    /// A metric's states cannot be made or merged.
+    #[error("metric `{metric}`: {error}")]
+    Rollup { metric: String, error: AggError },
     #[error("parquet: {0}")]
     Parquet(#[from] ParquetError),
     #[error("arrow: {0}")]

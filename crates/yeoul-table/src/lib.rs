@@ -20,7 +20,7 @@ mod write;
 
 pub use chunk::{Chunk, Rows};
 pub use error::TableError;
-pub use rollup::{Metric, OFFSETS, Rollup, RollupBy};
+pub use rollup::{Metric, OFFSETS, OffsetRange, Rollup, RollupBy, decode_offsets};
 pub use segment::{Segment, SegmentFile, SegmentId, SegmentMeta};
 pub use spec::{Granularity, OFFSET, PARTITION, SealLimits, TIME, TableSpec, time_field};
 pub use table::{SealReport, Snapshot, Table, TableStats};

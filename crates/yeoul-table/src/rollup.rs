@@ -7,6 +7,10 @@
 //! Invariant: states are merged, never recomputed, so the same rows give the same finished values
 //! however they were split (doubles up to rounding, quantiles within their error).
 
+mod group;
+mod ranges;
+mod roll;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -16,6 +20,8 @@ use yeoul_agg::Aggregate;
 
 use crate::error::TableError;
 use crate::spec::{Granularity, OFFSET, PARTITION, TIME, time_field};
+
+pub use ranges::{OffsetRange, decode as decode_offsets};
 
 /// The ranges of records a rolled-up row came from: encoded, see `docs/formats/table.md`.
 pub const OFFSETS: &str = "_offsets";
@@ -181,6 +187,9 @@ impl Rollup {
         for name in &self.dimensions {
             let field = appended.field_with_name(name);
             let field = field.map_err(|_| format!("no column for the dimension `{name}`"))?;
+            if field.data_type().is_nested() {
+                return Err(format!("`{name}` cannot be a dimension: it is nested"));
+            }
             add(field.clone())?;
         }
         for metric in &self.metrics {
@@ -196,6 +205,13 @@ impl Rollup {
         }
         fields.push(Arc::new(Field::new(OFFSETS, DataType::Binary, false)));
         Ok(Arc::new(Schema::new(fields)))
+    }
+
+    /// What rows of an hour are sorted by: what was asked for, then the other dimensions, so that
+    /// the order is one.
+    pub(crate) fn order(&self, sort_by: &[String]) -> Vec<String> {
+        let others = self.dimensions.iter().filter(|name| !sort_by.contains(name));
+        sort_by.iter().chain(others).cloned().collect()
     }
 
     pub(crate) fn full_schema(

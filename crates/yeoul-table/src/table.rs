@@ -129,10 +129,6 @@ impl Table {
         spec: TableSpec,
     ) -> Result<Self, TableError> {
         let schema = spec.full_schema()?;
-        if spec.rollup.is_some() {
-            let what = "rollup is not built into this version".to_owned();
-            return Err(TableError::Spec { table: spec.name, what });
-        }
         let component = component(&spec.name);
         let fence = store.claim(&component)?;
         let folder = folder::path(&spec.name);
@@ -212,7 +208,14 @@ impl Table {
         // Built before the lock is taken: readers do not wait for copies.
         let chunk = match &input.rows {
             Some(batch) if rows > 0 => {
-                let batch = with_origin(&self.schema, batch, input.partition, input.offsets)?;
+                let (partition, offsets) = (input.partition, input.offsets);
+                let batch = match &self.spec.rollup {
+                    Some(rollup) => {
+                        let interval = self.spec.granularity;
+                        rollup.roll(&self.schema, batch, partition, &offsets, interval)?
+                    }
+                    None => with_origin(&self.schema, batch, partition, offsets)?,
+                };
                 Some(Chunk::new(batch)?)
             }
             _ => None,
@@ -231,7 +234,7 @@ impl Table {
         }
         let hot = &mut state.hot;
         if let Some(chunk) = chunk {
-            hot.push(&self.schema, chunk)?;
+            hot.push(&self.schema, self.spec.rollup.as_ref(), chunk)?;
         }
         hot.positions.insert(input.part, input.next);
         hot.fates = sum(&hot.fates, &input.fates);
@@ -292,7 +295,19 @@ impl Table {
         if taken.chunks.is_empty() {
             return Ok(metas);
         }
-        let rows = write::sorted(&self.schema, &taken.chunks, &self.spec.sort_by)?;
+        let merged = match &self.spec.rollup {
+            Some(rollup) => {
+                let chunks: Vec<_> = taken.chunks.iter().map(|chunk| &chunk.batch).collect();
+                Some([Arc::new(Chunk::new(rollup.merge(&self.schema, &chunks)?)?)])
+            }
+            None => None,
+        };
+        let chunks = merged.as_ref().map_or(&taken.chunks[..], |merged| &merged[..]);
+        let order = match &self.spec.rollup {
+            Some(rollup) => rollup.order(&self.spec.sort_by),
+            None => self.spec.sort_by.clone(),
+        };
+        let rows = write::sorted(&self.schema, chunks, &order)?;
         for part in write::cut(&rows, self.spec.granularity)? {
             sealer.next_file += 1;
             let id = SegmentId((sealer.fence.generation << 32) | u64::from(sealer.next_file));
@@ -329,7 +344,7 @@ impl Table {
         self.store.commit(commit)?;
 
         let report = SealReport {
-            rows: taken.rows as u64,
+            rows: metas.iter().map(|meta| meta.rows).sum(),
             files: metas.len() as u64,
             bytes: metas.iter().map(|meta| meta.bytes).sum(),
         };

@@ -10,6 +10,7 @@
 mod crash;
 mod lifecycle;
 mod power;
+mod rollup;
 
 use std::path::Path;
 use std::sync::Arc;
