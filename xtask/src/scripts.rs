@@ -97,6 +97,8 @@ pub(crate) fn real(repo: &Repo, record: bool) -> Outcome {
         run::plain(repo, &["cargo", "test", "--workspace", "--", "real"], &must)
     })?;
     let binary = node::binary(repo)?;
+    // The other engine, which answers are compared with.
+    run::plain(repo, &["bash", "interop/real/install.sh"], &[])?;
     let env = [("YEOUL_REQUIRE_REAL", "1"), ("YEOUL_BIN", &binary)];
     script(repo, "real", "interop/real/quick.py", &env, record)
 }
@@ -136,7 +138,7 @@ pub(crate) fn bench(repo: &Repo, only: Option<&str>, record: bool) -> Outcome {
     };
     match only {
         Some(name) => of(name),
-        None => of("first-light").and_then(|()| of("broker")),
+        None => of("first-light").and_then(|()| of("broker")).and_then(|()| of("olap")),
     }
 }
 
