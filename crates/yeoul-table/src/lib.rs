@@ -9,18 +9,33 @@
 //! Invariant: a row is in the table exactly when the offset it came from is below the position:
 //! positions and segments change in one commit. Bytes: `docs/formats/table.md`.
 
+mod choose;
 mod chunk;
+mod compact;
 mod error;
+mod facts;
 mod folder;
+mod footers;
+mod manifest;
+mod merge;
+mod retain;
 mod rollup;
+mod seal;
 mod segment;
+mod sort;
 mod spec;
 mod table;
 mod write;
 
 pub use chunk::{Chunk, Rows};
+pub use compact::CompactReport;
 pub use error::TableError;
 pub use rollup::{Metric, OFFSETS, OffsetRange, Rollup, RollupBy, decode_offsets};
+pub use footers::footer_bytes;
+pub use manifest::Manifest;
+pub use seal::SealReport;
 pub use segment::{Segment, SegmentFile, SegmentId, SegmentMeta};
-pub use spec::{Granularity, OFFSET, PARTITION, SealLimits, TIME, TableSpec, time_field};
-pub use table::{SealReport, Snapshot, Table, TableStats};
+pub use spec::{
+    CompactLimits, Granularity, OFFSET, PARTITION, SealLimits, TIME, TableSpec, time_field,
+};
+pub use table::{Snapshot, Table, TableStats};

@@ -111,6 +111,25 @@ impl Default for SealLimits {
     }
 }
 
+/// How compaction folds files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompactLimits {
+    /// No file is made larger than this by folding, and files this large are left alone.
+    pub rows: u64,
+    /// The same, of the files' lengths.
+    pub bytes: u64,
+    /// Files are cut at intervals only where each side keeps this many rows.
+    pub cut_rows_min: u64,
+    /// Memory for the files that are read at once, about.
+    pub memory_bytes: u64,
+}
+
+impl Default for CompactLimits {
+    fn default() -> Self {
+        Self { rows: 5_000_000, bytes: 128 << 20, cut_rows_min: 65_536, memory_bytes: 128 << 20 }
+    }
+}
+
 /// A table's definition.
 #[derive(Debug, Clone)]
 pub struct TableSpec {
@@ -123,8 +142,12 @@ pub struct TableSpec {
     pub sort_by: Vec<String>,
     pub granularity: Granularity,
     pub limits: SealLimits,
+    pub compact: CompactLimits,
     /// Rows whose time is older than now minus this are dropped; `None` keeps all.
     pub retention: Option<Duration>,
+    /// Files of more bytes than this are dropped, those with the oldest rows first; `None` keeps
+    /// all.
+    pub retention_bytes: Option<u64>,
     /// `Some`: `columns` are what is appended; what is stored and queried is
     /// [`Rollup::stored`]: `__time`, dimensions, states of metrics.
     pub rollup: Option<Rollup>,
@@ -140,7 +163,9 @@ impl TableSpec {
             sort_by: Vec::new(),
             granularity: Granularity::default(),
             limits: SealLimits::default(),
+            compact: CompactLimits::default(),
             retention: None,
+            retention_bytes: None,
             rollup: None,
         }
     }

@@ -1,30 +1,26 @@
-//! The table: one lock around what is visible, one lock around sealing.
+//! The table: what is visible at one moment, and how it is opened and appended to.
 //!
 //! Invariant: the lock of the state is held for moments only, never over file work or a commit,
-//! so appends and snapshots go on while a seal writes.
+//! so appends and snapshots go on while a seal or a compaction writes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use tracing::info;
-use yeoul_base::fields::{FieldError, FieldReader, FieldWriter};
-use yeoul_base::{
-    Clock, Commit, Disk, FactKey, FactKind, Fates, Fence, Guard, Offset, PartId, Store, Wake,
-    WatchGuard,
-};
+use yeoul_base::{Clock, Disk, FactKind, Fates, Fence, Offset, PartId, Store, Wake, WatchGuard};
 
 use crate::chunk::{Chunk, Pending, Rows, sum, with_origin};
 use crate::error::TableError;
+use crate::facts::{Naming, decode_position};
 use crate::folder;
-use crate::segment::{Segment, SegmentId, SegmentMeta, prefix};
+use crate::manifest::Manifest;
+use crate::segment::{Segment, SegmentId, SegmentMeta};
 use crate::spec::TableSpec;
-use crate::write;
+use crate::write::Target;
 
-const POSITION_VERSION: u8 = 1;
 /// Dead letters wait for the seal in memory and then share its frame: seal before it is half full.
 const DEAD_BYTES_MAX: usize = yeoul_base::limits::FRAME_BYTES_MAX / 2;
 
@@ -34,7 +30,7 @@ pub struct Snapshot {
     /// The spec's columns and the two of origin.
     pub schema: SchemaRef,
     pub chunks: Vec<Arc<Chunk>>,
-    pub segments: Arc<[Arc<Segment>]>,
+    pub segments: Arc<Manifest>,
     /// Grows whenever an answer over this table may change.
     pub generation: u64,
     /// Rows before this time are past their retention: leave them out.
@@ -66,45 +62,39 @@ pub struct TableStats {
     pub fates: Fates,
 }
 
-/// What a seal did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SealReport {
-    pub rows: u64,
-    pub files: u64,
-    pub bytes: u64,
-}
-
 #[derive(Debug, Default)]
-struct State {
-    segments: Arc<[Arc<Segment>]>,
+pub(crate) struct State {
+    pub(crate) segments: Arc<Manifest>,
     /// Taken by a running seal; still visible.
-    sealing: Option<Arc<Pending>>,
-    hot: Pending,
+    pub(crate) sealing: Option<Arc<Pending>>,
+    pub(crate) hot: Pending,
     /// As in the facts, bytes included: the guards of the next seal.
-    committed: BTreeMap<PartId, (Offset, Bytes)>,
-    fates: Fates,
-    dropped: bool,
-}
-
-/// Sealing changes files and facts: one at a time.
-#[derive(Debug)]
-struct Sealer {
-    fence: Fence,
-    next_file: u32,
+    pub(crate) committed: BTreeMap<PartId, (Offset, Bytes)>,
+    pub(crate) fates: Fates,
+    pub(crate) dropped: bool,
 }
 
 type Wakes = Arc<Mutex<HashMap<u64, Arc<dyn Wake>>>>;
 
 /// See the crate's head. All methods may be called from any thread.
 pub struct Table {
-    spec: TableSpec,
-    schema: SchemaRef,
-    folder: PathBuf,
-    store: Arc<dyn Store>,
-    disk: Arc<dyn Disk>,
-    clock: Arc<dyn Clock>,
-    state: Mutex<State>,
-    sealer: Mutex<Sealer>,
+    pub(crate) spec: TableSpec,
+    pub(crate) schema: SchemaRef,
+    pub(crate) naming: Naming,
+    pub(crate) folder: PathBuf,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) fence: Fence,
+    pub(crate) state: Mutex<State>,
+    /// One seal at a time.
+    pub(crate) sealer: Mutex<()>,
+    /// One compaction at a time; what it found that cannot be merged.
+    pub(crate) compactor: Mutex<HashSet<SegmentId>>,
+    /// Held from before a commit that changes the manifest until the state shows it: so commits
+    /// and states follow each other in the same order. Never while files are written.
+    pub(crate) manifest: Mutex<()>,
+    next_file: AtomicU32,
     generation: AtomicU64,
     next_wake: AtomicU64,
     wakes: Wakes,
@@ -116,7 +106,7 @@ impl std::fmt::Debug for Table {
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -129,45 +119,82 @@ impl Table {
         spec: TableSpec,
     ) -> Result<Self, TableError> {
         let schema = spec.full_schema()?;
-        let component = component(&spec.name);
-        let fence = store.claim(&component)?;
+        Self::open_as(Naming::of(&spec.name), store, disk, clock, spec, schema)
+    }
+
+    pub(crate) fn open_as(
+        naming: Naming,
+        store: Arc<dyn Store>,
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        spec: TableSpec,
+        schema: SchemaRef,
+    ) -> Result<Self, TableError> {
+        let fence = store.claim(&naming.component)?;
         let folder = folder::path(&spec.name);
-        let mut segments = Vec::new();
-        for (key, value) in store.facts(FactKind::TableSegment, &prefix(&spec.name)) {
-            let meta = SegmentMeta::decode(&key, &value)?;
-            segments.push(Arc::new(Segment::new(Arc::clone(&disk), &folder, meta)));
+        let metas = manifest_of(store.as_ref(), &naming)?;
+        let mut known: HashSet<_> = metas.iter().map(|meta| meta.id).collect();
+        for other in [Naming::of(&spec.name), Naming::of_redo(&spec.name)] {
+            known.extend(manifest_of(store.as_ref(), &other)?.into_iter().map(|meta| meta.id));
         }
-        folder::prepare(disk.as_ref(), &folder, |id| {
-            segments.binary_search_by_key(&id, |segment| segment.meta.id).is_ok()
-        })?;
-        for segment in &segments {
+        folder::prepare(disk.as_ref(), &folder, |id| known.contains(&id))?;
+        let table: Arc<str> = spec.name.as_str().into();
+        let segments = metas.into_iter().map(|meta| {
+            let segment = Segment::new(Arc::clone(&disk), &folder, Arc::clone(&table), meta);
             // A missing or cut file is reported now, with its name, not by some later query.
-            segment.open()?;
-        }
+            segment.check().map(|()| Arc::new(segment))
+        });
+        let segments = segments.collect::<Result<Vec<_>, _>>()?;
         let mut committed = BTreeMap::new();
-        for (key, value) in store.facts(FactKind::TablePosition, &prefix(&spec.name)) {
+        for (key, value) in store.facts(FactKind::TablePosition, &naming.prefix) {
             let (part, next) = decode_position(&key, &value)?;
             committed.insert(part, (next, value));
         }
-        let fates = match store.fact(FactKind::Fates, component.as_bytes()) {
-            Some(bytes) => Fates::decode(&bytes)
-                .map_err(|error| TableError::Corrupt(format!("fates of {component}: {error}")))?,
+        let fates = match store.fact(FactKind::Fates, naming.component.as_bytes()) {
+            Some(bytes) => Fates::decode(&bytes).map_err(|error| {
+                TableError::Corrupt(format!("fates of {}: {error}", naming.component))
+            })?,
             None => Fates::default(),
         };
-        let state = State { segments: segments.into(), committed, fates, ..State::default() };
+        let segments = Arc::new(Manifest::new(segments));
+        let state = State { segments, committed, fates, ..State::default() };
         Ok(Self {
             schema,
+            naming,
             folder,
             store,
             disk,
             clock,
+            fence,
             state: Mutex::new(state),
-            sealer: Mutex::new(Sealer { fence, next_file: 0 }),
+            sealer: Mutex::default(),
+            compactor: Mutex::default(),
+            manifest: Mutex::default(),
+            next_file: AtomicU32::new(0),
             generation: AtomicU64::new(1),
             next_wake: AtomicU64::new(0),
             wakes: Wakes::default(),
             spec,
         })
+    }
+
+    /// A name for the next file.
+    pub(crate) fn new_id(&self) -> SegmentId {
+        let count = self.next_file.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        self.naming.id(self.fence.generation, count)
+    }
+
+    pub(crate) fn target(&self) -> Target<'_> {
+        Target { disk: &self.disk, folder: &self.folder, spec: &self.spec }
+    }
+
+    pub(crate) fn segment(&self, meta: SegmentMeta) -> Arc<Segment> {
+        let name: Arc<str> = self.spec.name.as_str().into();
+        Arc::new(Segment::new(Arc::clone(&self.disk), &self.folder, name, meta))
+    }
+
+    pub(crate) fn dropped(&self) -> TableError {
+        TableError::Dropped(self.spec.name.clone())
     }
 
     pub fn spec(&self) -> &TableSpec {
@@ -230,7 +257,7 @@ impl Table {
         }
         let mut state = locked(&self.state);
         if state.dropped {
-            return Err(TableError::Dropped(self.spec.name.clone()));
+            return Err(self.dropped());
         }
         let hot = &mut state.hot;
         if let Some(chunk) = chunk {
@@ -259,108 +286,6 @@ impl Table {
             || hot.since.is_some_and(|since| self.clock.monotonic() >= since + limits.age)
     }
 
-    /// Writes what is in memory to files and commits them with the position. Blocks; `None` when
-    /// there was nothing. After an error the rows are still in memory and visible.
-    pub fn seal(&self) -> Result<Option<SealReport>, TableError> {
-        let mut sealer = locked(&self.sealer);
-        let taken = {
-            let mut state = locked(&self.state);
-            if state.dropped {
-                return Err(TableError::Dropped(self.spec.name.clone()));
-            }
-            if state.hot.is_empty() {
-                return Ok(None);
-            }
-            let taken = Arc::new(std::mem::take(&mut state.hot));
-            state.sealing = Some(Arc::clone(&taken));
-            taken
-        };
-        let result = self
-            .write_files(&mut sealer, &taken)
-            .and_then(|metas| self.commit_seal(&sealer.fence, &taken, metas));
-        if result.is_err() {
-            let mut state = locked(&self.state);
-            state.sealing = None;
-            state.hot.put_back(&taken);
-        }
-        result.map(Some)
-    }
-
-    fn write_files(
-        &self,
-        sealer: &mut Sealer,
-        taken: &Pending,
-    ) -> Result<Vec<SegmentMeta>, TableError> {
-        let mut metas = Vec::new();
-        if taken.chunks.is_empty() {
-            return Ok(metas);
-        }
-        let merged = match &self.spec.rollup {
-            Some(rollup) => {
-                let chunks: Vec<_> = taken.chunks.iter().map(|chunk| &chunk.batch).collect();
-                Some([Arc::new(Chunk::new(rollup.merge(&self.schema, &chunks)?)?)])
-            }
-            None => None,
-        };
-        let chunks = merged.as_ref().map_or(&taken.chunks[..], |merged| &merged[..]);
-        let order = match &self.spec.rollup {
-            Some(rollup) => rollup.order(&self.spec.sort_by),
-            None => self.spec.sort_by.clone(),
-        };
-        let rows = write::sorted(&self.schema, chunks, &order)?;
-        for part in write::cut(&rows, self.spec.granularity)? {
-            sealer.next_file += 1;
-            let id = SegmentId((sealer.fence.generation << 32) | u64::from(sealer.next_file));
-            metas.push(write::write(self.disk.as_ref(), &self.folder, &self.spec.name, id, &part)?);
-        }
-        self.disk.sync_dir(&self.folder).map_err(TableError::disk(&self.folder))?;
-        Ok(metas)
-    }
-
-    fn commit_seal(
-        &self,
-        fence: &Fence,
-        taken: &Pending,
-        metas: Vec<SegmentMeta>,
-    ) -> Result<SealReport, TableError> {
-        let mut commit = Commit { fence: Some(fence.clone()), ..Commit::default() };
-        let (fates, mut committed) = {
-            let state = locked(&self.state);
-            (sum(&state.fates, &taken.fates), state.committed.clone())
-        };
-        for (part, next) in &taken.positions {
-            let key = position_key(&self.spec.name, *part);
-            let value = encode_position(*next);
-            let expect = committed.get(part).map(|(_, bytes)| bytes.clone());
-            commit.guards.push(Guard { key: key.clone(), expect });
-            commit.facts.push((key, Some(value.clone())));
-            committed.insert(*part, (*next, value));
-        }
-        for meta in &metas {
-            commit.facts.push((SegmentMeta::key(&self.spec.name, meta.id), Some(meta.encode())));
-        }
-        commit.facts.push((Fates::key(&component(&self.spec.name)), Some(fates.encode())));
-        commit.appends = taken.dead.clone();
-        self.store.commit(commit)?;
-
-        let report = SealReport {
-            rows: metas.iter().map(|meta| meta.rows).sum(),
-            files: metas.len() as u64,
-            bytes: metas.iter().map(|meta| meta.bytes).sum(),
-        };
-        let mut state = locked(&self.state);
-        let new = metas
-            .into_iter()
-            .map(|meta| Arc::new(Segment::new(Arc::clone(&self.disk), &self.folder, meta)));
-        state.segments = state.segments.iter().cloned().chain(new).collect();
-        state.committed = committed;
-        state.fates = fates;
-        state.sealing = None;
-        drop(state);
-        info!(table = self.spec.name, rows = report.rows, files = report.files, "sealed");
-        Ok(report)
-    }
-
     /// What a query sees, now and until it is dropped.
     pub fn snapshot(&self) -> Snapshot {
         // Read before the rows: a query that sees more than its generation says runs once too
@@ -378,53 +303,9 @@ impl Table {
         }
     }
 
-    fn retention_start_us(&self) -> Option<i64> {
+    pub(crate) fn retention_start_us(&self) -> Option<i64> {
         let keep_us = i64::try_from(self.spec.retention?.as_micros()).unwrap_or(i64::MAX);
         Some(self.clock.now_ms().saturating_mul(1_000).saturating_sub(keep_us))
-    }
-
-    /// Drops files whose rows are all past their retention; returns how many.
-    pub fn apply_retention(&self) -> Result<usize, TableError> {
-        let Some(start_us) = self.retention_start_us() else { return Ok(0) };
-        let sealer = locked(&self.sealer);
-        let segments = Arc::clone(&locked(&self.state).segments);
-        let (gone, kept): (Vec<_>, Vec<_>) =
-            segments.iter().cloned().partition(|segment| segment.meta.max_us < start_us);
-        if gone.is_empty() {
-            return Ok(0);
-        }
-        let facts = gone.iter().map(|gone| (SegmentMeta::key(&self.spec.name, gone.meta.id), None));
-        self.store.commit(Commit {
-            fence: Some(sealer.fence.clone()),
-            facts: facts.collect(),
-            ..Commit::default()
-        })?;
-        locked(&self.state).segments = kept.into();
-        gone.iter().for_each(|segment| segment.doom());
-        self.changed();
-        Ok(gone.len())
-    }
-
-    /// Removes the table: its facts in one commit, its files once no query reads them.
-    pub fn drop_all(&self) -> Result<(), TableError> {
-        let sealer = locked(&self.sealer);
-        let mut facts = Vec::new();
-        for kind in [FactKind::TableSegment, FactKind::TablePosition] {
-            for (key, _) in self.store.facts(kind, &prefix(&self.spec.name)) {
-                facts.push((FactKey::new(kind, key), None));
-            }
-        }
-        facts.push((Fates::key(&component(&self.spec.name)), None));
-        self.store.commit(Commit {
-            fence: Some(sealer.fence.clone()),
-            facts,
-            ..Commit::default()
-        })?;
-        let dropped = State { dropped: true, ..State::default() };
-        let gone = std::mem::replace(&mut *locked(&self.state), dropped);
-        gone.segments.iter().for_each(|segment| segment.doom());
-        self.changed();
-        Ok(())
     }
 
     /// What became of the records read so far, sealed or not.
@@ -432,6 +313,13 @@ impl Table {
         let state = locked(&self.state);
         let sealing = state.sealing.as_ref().map(|pending| pending.fates).unwrap_or_default();
         sum(&sum(&state.fates, &sealing), &state.hot.fates)
+    }
+
+    /// The files that some reader found damaged, with what is wrong.
+    pub fn damage(&self) -> Vec<String> {
+        let segments = Arc::clone(&locked(&self.state).segments);
+        let damaged = segments.iter().filter_map(|segment| segment.damage_error());
+        damaged.map(|error| error.to_string()).collect()
     }
 
     pub fn stats(&self) -> TableStats {
@@ -474,55 +362,14 @@ impl Table {
         })
     }
 
-    fn changed(&self) {
+    pub(crate) fn changed(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
         let wakes: Vec<_> = locked(&self.wakes).values().cloned().collect();
         wakes.iter().for_each(|wake| wake.wake());
     }
 }
 
-fn component(table: &str) -> String {
-    format!("table/{table}")
-}
-
-fn position_key(table: &str, part: PartId) -> FactKey {
-    let mut key = prefix(table);
-    key.extend_from_slice(&part.0.to_be_bytes());
-    FactKey::new(FactKind::TablePosition, key)
-}
-
-fn encode_position(next: Offset) -> Bytes {
-    let mut out = FieldWriter::versioned(POSITION_VERSION);
-    out.i64(next);
-    out.finish()
-}
-
-fn decode_position(key: &[u8], value: &[u8]) -> Result<(PartId, Offset), TableError> {
-    let part = key
-        .last_chunk::<4>()
-        .map(|bytes| PartId(u32::from_be_bytes(*bytes)))
-        .ok_or_else(|| TableError::Corrupt("a position's key is too short".into()))?;
-    let fields = || -> Result<Offset, FieldError> {
-        let mut input = FieldReader::versioned(value, POSITION_VERSION)?;
-        let next = input.i64("next")?;
-        input.end()?;
-        Ok(next)
-    };
-    let next = fields()
-        .map_err(|error| TableError::Corrupt(format!("position of partition {part}: {error}")))?;
-    Ok((part, next))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_position_has_the_documented_bytes() {
-        let key = position_key("films", PartId(258));
-        assert_eq!(key.key, &b"films\0\0\0\x01\x02"[..]);
-        let value = encode_position(300);
-        assert_eq!(value, &b"\x01\xd8\x04"[..]);
-        assert_eq!(decode_position(&key.key, &value).unwrap(), (PartId(258), 300));
-    }
+fn manifest_of(store: &dyn Store, naming: &Naming) -> Result<Vec<SegmentMeta>, TableError> {
+    let facts = store.facts(FactKind::TableSegment, &naming.prefix);
+    facts.iter().map(|(key, value)| SegmentMeta::decode(key, value)).collect()
 }

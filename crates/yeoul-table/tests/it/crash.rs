@@ -57,11 +57,11 @@ fn a_cut_or_changed_file_stops_the_open_or_the_read() {
     std::fs::write(&file, &bytes).unwrap();
     let table = world.open();
     let read = table.snapshot().segments.first().unwrap().footer();
-    assert!(matches!(read, Err(TableError::Corrupt(_))), "{read:?}");
+    assert!(matches!(read, Err(TableError::Damaged { .. })), "{read:?}");
     drop(table);
     std::fs::write(&file, &bytes[..at]).unwrap();
     let error = world.try_open(super::TableSpec::new("films", "t", super::columns()));
-    assert!(matches!(error, Err(TableError::Corrupt(_))), "{error:?}");
+    assert!(matches!(error, Err(TableError::Damaged { .. })), "{error:?}");
 }
 
 #[test]

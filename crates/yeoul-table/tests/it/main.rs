@@ -7,9 +7,12 @@
     reason = "a test may panic and damage files"
 )]
 
+mod compact;
 mod crash;
+mod damage;
 mod lifecycle;
 mod power;
+mod rates;
 mod rollup;
 
 use std::path::Path;
