@@ -302,11 +302,14 @@ pub enum Granularity {
     Year,
 }
 
-/// Rows whose time is older than this are dropped.
+/// How long rows are kept: until either limit is reached, the oldest go first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableRetention {
+    /// Of a row's time against now.
     pub time: Option<Time>,
+    /// Of the table's files, whole ones.
+    pub bytes: Option<Size>,
 }
 
 /// Records in, rows expected.

@@ -105,11 +105,8 @@ impl SnapshotProvider {
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let mut files = HashMap::new();
         let mut groups = vec![(0, Vec::new()); state.config().target_partitions().max(1)];
-        for segment in self.snapshot.segments.iter() {
+        for segment in self.snapshot.segments.overlapping(wanted.min_us, wanted.max_us) {
             let meta = segment.meta;
-            if !wanted.overlaps(meta.min_us, meta.max_us) {
-                continue;
-            }
             let file = PartitionedFile::new(meta.id.to_string(), meta.bytes);
             files.insert(file.object_meta.location.clone(), Arc::clone(segment));
             // To the group with the least bytes.

@@ -5,6 +5,7 @@
 //! read again after a restart and gives the same rows and the same dead letters.
 
 mod time;
+mod upkeep;
 
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -28,6 +29,8 @@ use crate::inputs::{Input, Limits};
 use crate::part::Part;
 use crate::status::{Bell, State, Status, locked, waker};
 
+use upkeep::Upkeep;
+
 pub use time::TimeColumn;
 
 /// Seals that fall due by age, retention, a schema being inferred: looked at this often.
@@ -49,6 +52,8 @@ pub struct TableIngest {
     pub granularity: Granularity,
     pub limits: SealLimits,
     pub retention: Option<Duration>,
+    /// Files of more bytes than this are dropped, the oldest rows first.
+    pub retention_bytes: Option<u64>,
 }
 
 impl TableIngest {
@@ -62,6 +67,7 @@ impl TableIngest {
             granularity: Granularity::default(),
             limits: SealLimits::default(),
             retention: None,
+            retention_bytes: None,
         }
     }
 
@@ -218,6 +224,7 @@ struct Open {
     /// Where each partition ended when the table was opened: before it, rows are from memory
     /// that the last stop lost.
     caught_up_at: Vec<i64>,
+    upkeep: Upkeep,
 }
 
 impl Feeder {
@@ -311,6 +318,7 @@ impl Feeder {
             self.retained = now;
             open.table.apply_retention()?;
         }
+        open.upkeep.tend(&open.table, now);
         Ok(if worked { Step::Worked } else { Step::Idle })
     }
 
@@ -338,7 +346,8 @@ impl Feeder {
         };
         let ends = input.parts.iter().map(|part| store.ends(part.id).map_or(0, |it| it.stable));
         let caught_up_at = ends.collect();
-        self.open = Some(Open { table, schema, input, caught_up_at });
+        let upkeep = Upkeep::default();
+        self.open = Some(Open { table, schema, input, caught_up_at, upkeep });
         Ok(())
     }
 
@@ -360,6 +369,7 @@ impl Feeder {
             granularity: self.spec.granularity,
             limits: self.spec.limits,
             retention: self.spec.retention,
+            retention_bytes: self.spec.retention_bytes,
             ..TableSpec::new(&self.spec.name, &**name, TableIngest::columns(&schema))
         };
         let disk = Arc::clone(&self.context.disk);

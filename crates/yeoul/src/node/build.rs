@@ -106,6 +106,7 @@ impl Node {
             Granularity::Year => yeoul_table::Granularity::Year,
         };
         ingest.retention = spec.retention.time.map(|time| time.0);
+        ingest.retention_bytes = spec.retention.bytes.map(|size| size.0);
         let catalog = Arc::clone(self.engine.catalog());
         let context = TableContext {
             store: Arc::clone(&self.store),

@@ -163,3 +163,36 @@ fn a_topic_made_again_fills_the_same_table_from_its_start() {
     let ids: Vec<_> = hot(&feeder).into_iter().map(|(_, id)| id).collect();
     assert_eq!(ids, [1, 2, 3]);
 }
+
+#[test]
+fn small_files_are_folded_beside_the_feeding_until_few_are_left() {
+    let node = Node::new("id INT, at INT");
+    let mut feeder = node.feeder(TableIngest {
+        limits: SealLimits { rows: 2, ..SealLimits::default() },
+        ..spec(Some("at"))
+    });
+    let mut most = 0;
+    for turn in 0..60 {
+        let base = 1_658_042_294 + turn * 4;
+        let records: Vec<_> =
+            (0..4).map(|at| format!(r#"{{"id":{},"at":{}}}"#, turn * 4 + at, base + at)).collect();
+        node.put(&records.iter().map(String::as_str).collect::<Vec<_>>());
+        to_end(&mut feeder);
+        most = most.max(feeder.table().unwrap().stats().segments);
+    }
+    // The thread works at its own pace; each look begins it again until nothing is left.
+    for _ in 0..2_000 {
+        if !feeder.table().unwrap().compaction_due() {
+            break;
+        }
+        feeder.step();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let stats = feeder.table().unwrap().stats();
+    assert!(stats.segments <= 24, "{} of at most {most} files", stats.segments);
+    assert_eq!((stats.rows, stats.fates.used), (240, 240));
+    drop(feeder);
+    let mut feeder = node.feeder(spec(Some("at")));
+    to_end(&mut feeder);
+    assert_eq!(feeder.table().unwrap().stats().rows, 240);
+}
