@@ -92,7 +92,15 @@ fn judge(node: &Node, how: &str) {
     assert_eq!(node::values(&node.store, "doubled"), rows, "{how}");
     assert_eq!(node::values(&node.store, "dead.stream.doubled"), dead, "{how}");
     node::wait(how, rows.len() as u64, || node.table.status());
-    let stats = node.table.table().unwrap().stats();
+    // A table without a row may not have been opened when its counts are right.
+    let opened = (0..1_000).find_map(|_| {
+        let table = node.table.table();
+        if table.is_none() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        table
+    });
+    let stats = opened.unwrap().stats();
     assert_eq!(stats.rows, rows.len() as u64, "{how}: {stats:?}");
     assert_eq!(stats.fates.used, rows.len() as u64, "{how}: {stats:?}");
 }

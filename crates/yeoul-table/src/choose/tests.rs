@@ -1,3 +1,5 @@
+//! Which files are chosen, over thousands of seals without a byte written.
+
 use super::*;
 use crate::spec::CompactLimits;
 use yeoul_base::{Rand, SeededRand};
