@@ -19,6 +19,7 @@ use yeoul_base::{Commit, Guard, StoreError};
 
 use crate::choose::{choose, piece_rows_min};
 use crate::error::TableError;
+use crate::fold::Folded;
 use crate::merge::{Merge, Run};
 use crate::segment::{SORT_KEY, Segment, SegmentId, SegmentMeta};
 use crate::sort::{self, Order, times};
@@ -148,20 +149,24 @@ impl Table {
         let runs = inputs.iter().map(|input| run(input, &self.schema));
         let mut merge = Merge::new(&order, runs.collect::<Result<_, _>>()?)?;
         let rows = inputs.iter().map(|input| input.meta.rows).sum();
+        let rollup = match &self.spec.rollup {
+            Some(rollup) => Some((rollup, Order::of_groups(&self.schema, &self.spec)?)),
+            None => None,
+        };
+        let mut folded = Folded::new(&self.schema, rollup);
         let mut pieces = Pieces::new(self, inputs.len(), rows);
         loop {
-            if stop() {
-                pieces.discard();
-                return Ok(ControlFlow::Break(()));
-            }
-            let done = match merge.next() {
-                Ok(Some(batch)) => pieces.write(&batch).map(|()| false),
-                Ok(None) => Ok(true),
-                Err(error) => Err(error),
+            let done = match stop() {
+                true => Ok(None),
+                false => pieces.step(&mut merge, &mut folded).map(Some),
             };
             match done {
-                Ok(false) => {}
-                Ok(true) => break,
+                Ok(Some(true)) => {}
+                Ok(Some(false)) => break,
+                Ok(None) => {
+                    pieces.discard();
+                    return Ok(ControlFlow::Break(()));
+                }
                 Err(error) => {
                     pieces.discard();
                     return Err(error);
@@ -282,6 +287,18 @@ impl<'a> Pieces<'a> {
     fn new(table: &'a Table, inputs: usize, rows: u64) -> Self {
         let rows_min = piece_rows_min(inputs, rows, &table.spec.compact);
         Self { table, rows_min, rows_left: rows, interval: None, output: None, done: Vec::new() }
+    }
+
+    /// Writes the next rows; false after the last.
+    fn step(&mut self, merge: &mut Merge<'_>, folded: &mut Folded<'_>) -> Result<bool, TableError> {
+        let (rows, more) = match merge.next()? {
+            Some(batch) => (folded.push(batch)?, true),
+            None => (folded.finish()?, false),
+        };
+        if let Some(rows) = rows {
+            self.write(&rows)?;
+        }
+        Ok(more)
     }
 
     fn write(&mut self, batch: &RecordBatch) -> Result<(), TableError> {

@@ -14,6 +14,7 @@ mod chunk;
 mod compact;
 mod error;
 mod facts;
+mod fold;
 mod folder;
 mod footers;
 mod manifest;
@@ -30,9 +31,9 @@ mod write;
 pub use chunk::{Chunk, Rows};
 pub use compact::CompactReport;
 pub use error::TableError;
-pub use rollup::{Metric, OFFSETS, OffsetRange, Rollup, RollupBy, decode_offsets};
 pub use footers::footer_bytes;
 pub use manifest::Manifest;
+pub use rollup::{Metric, OFFSETS, OffsetRange, Rollup, RollupBy, decode_offsets};
 pub use seal::SealReport;
 pub use segment::{Segment, SegmentFile, SegmentId, SegmentMeta};
 pub use spec::{

@@ -5,13 +5,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::compute::concat_batches;
 use tracing::info;
 use yeoul_base::{Commit, Guard};
 
 use crate::chunk::{Pending, sum};
 use crate::error::TableError;
 use crate::facts::encode_position;
+use crate::fold::joined;
 use crate::segment::SegmentMeta;
 use crate::sort::Order;
 use crate::table::{Table, locked};
@@ -56,7 +56,7 @@ impl Table {
         if taken.chunks.is_empty() {
             return Ok(metas);
         }
-        let all = concat_batches(&self.schema, taken.chunks.iter().map(|chunk| &chunk.batch))?;
+        let all = joined(&self.schema, self.spec.rollup.as_ref(), &taken.chunks)?;
         let rows = Order::new(&self.schema, &self.spec)?.sort(&all)?;
         let cut_rows_min = usize::try_from(self.spec.compact.cut_rows_min).unwrap_or(usize::MAX);
         for part in write::cut(&rows, self.spec.granularity, cut_rows_min)? {
@@ -96,7 +96,7 @@ impl Table {
         self.store.commit(commit)?;
 
         let report = SealReport {
-            rows: taken.rows as u64,
+            rows: metas.iter().map(|meta| meta.rows).sum(),
             files: metas.len() as u64,
             bytes: metas.iter().map(|meta| meta.bytes).sum(),
         };

@@ -33,23 +33,23 @@ fn bucket(spec: &TableSpec) -> RollupBy {
 }
 
 /// The columns between the bucket and the time.
-fn names(spec: &TableSpec) -> Vec<&str> {
-    let mut names: Vec<&str> = spec.sort_by.iter().map(String::as_str).collect();
-    let dimensions = spec.rollup.iter().flat_map(|rollup| &rollup.dimensions);
-    for name in dimensions.map(String::as_str) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
+fn names(spec: &TableSpec) -> Vec<String> {
+    match &spec.rollup {
+        Some(rollup) => rollup.order(&spec.sort_by),
+        None => spec.sort_by.clone(),
     }
-    names
 }
 
-/// The order as it stands in a file, so that a merge knows whether two files agree.
+/// The order as it stands in a file, and what its metrics are, so that a merge knows whether two
+/// files agree.
 pub(crate) fn label(spec: &TableSpec) -> String {
     let mut label = bucket(spec).to_string();
     for name in names(spec) {
         label.push('\u{1f}');
-        label.push_str(name);
+        label.push_str(&name);
+    }
+    for metric in spec.rollup.iter().flat_map(|rollup| &rollup.metrics) {
+        label.push_str(&format!("\u{1e}{}={}", metric.name, metric.aggregate));
     }
     label
 }
@@ -57,7 +57,17 @@ pub(crate) fn label(spec: &TableSpec) -> String {
 impl Order {
     /// `schema`: what is stored.
     pub(crate) fn new(schema: &SchemaRef, spec: &TableSpec) -> Result<Self, TableError> {
-        let names = names(spec).into_iter().chain([TIME, PARTITION, OFFSET, OFFSETS]);
+        Self::by(schema, spec, &[TIME, PARTITION, OFFSET, OFFSETS])
+    }
+
+    /// The order of groups of a rollup: equal keys are one row when they meet.
+    pub(crate) fn of_groups(schema: &SchemaRef, spec: &TableSpec) -> Result<Self, TableError> {
+        Self::by(schema, spec, &[TIME])
+    }
+
+    fn by(schema: &SchemaRef, spec: &TableSpec, last: &[&str]) -> Result<Self, TableError> {
+        let names = names(spec);
+        let names = names.iter().map(String::as_str).chain(last.iter().copied());
         let columns: Vec<usize> = names.filter_map(|name| schema.index_of(name).ok()).collect();
         let mut fields = vec![SortField::new(DataType::Int64)];
         fields.extend(columns.iter().filter_map(|at| {

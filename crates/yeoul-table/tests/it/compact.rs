@@ -254,3 +254,52 @@ fn retention_by_bytes_keeps_the_newest_files() {
     assert_eq!(kept, (kept[0]..4_000).collect::<Vec<_>>(), "the oldest go first");
     assert_eq!(table.apply_retention().unwrap(), 0);
 }
+
+#[test]
+fn compaction_makes_a_rollup_perfect() {
+    use yeoul_agg::Aggregate;
+    use yeoul_table::{Metric, Rollup, RollupBy};
+
+    let world = World::new();
+    let mut spec = TableSpec::new("films", "t", columns());
+    spec.rollup = Some(Rollup {
+        by: RollupBy::Day,
+        dimensions: vec!["grade".into()],
+        metrics: vec![
+            Metric { name: "rows".into(), aggregate: Aggregate::Count, input: None },
+            Metric { name: "n".into(), aggregate: Aggregate::Sum, input: Some("n".into()) },
+        ],
+    });
+    let table = world.try_open(spec).unwrap();
+    // Four days of three grades, over and over.
+    for turn in 0..9 {
+        let mut input = rows(turn * 96, turn * 96 + 96);
+        let batch = input.rows.take().unwrap();
+        let mut columns = batch.columns().to_vec();
+        columns[0] = rows(0, 96).rows.unwrap().column(0).clone();
+        input.rows = Some(RecordBatch::try_new(batch.schema(), columns).unwrap());
+        table.append(input).unwrap();
+        table.seal().unwrap();
+    }
+    let totals = |table: &Table| {
+        let (mut stored, mut count, mut sum) = (0, 0, 0);
+        for segment in table.snapshot().segments.iter() {
+            for batch in batches(segment) {
+                stored += batch.num_rows();
+                let add = |name: &str| -> i64 {
+                    let column = batch.column_by_name(name).unwrap().as_primitive::<Int64Type>();
+                    column.values().iter().sum()
+                };
+                count += add("rows");
+                sum += add("n");
+            }
+        }
+        (stored, count, sum)
+    };
+    assert_eq!(totals(&table), (9 * 12, 9 * 96, (0..864).sum::<i64>()));
+    let generation = table.generation();
+    let report = table.compact(NEVER).unwrap().unwrap();
+    assert_eq!((report.files_out, report.rows_in, report.rows_out), (1, 9 * 12, 12));
+    assert_eq!(totals(&table), (12, 9 * 96, (0..864).sum::<i64>()));
+    assert!(table.generation() > generation, "a count of stored rows is another one");
+}
