@@ -20,7 +20,7 @@ class Duck:
         self.db = duckdb.connect(str(self.file) if native else ":memory:")
         self.db.execute("SET threads = 2; SET TimeZone = 'UTC'")
 
-    def load(self, parts, partitioned=True):
+    def load(self, parts, lines=None):
         source = f"read_parquet('{parts}/*.parquet')"
         if self.native:
             self.db.execute(f"CREATE TABLE events AS SELECT * FROM {source} ORDER BY ts")
@@ -28,6 +28,9 @@ class Duck:
         else:
             self.db.execute("SET parquet_metadata_cache = true")
             self.db.execute(f"CREATE VIEW events AS SELECT * FROM {source}")
+
+    def merge(self):
+        """Nothing to do."""
 
     def rows(self, sql):
         return [list(row) for row in self.db.execute(sql).fetchall()]
@@ -42,7 +45,7 @@ class Click:
     TABLE = """CREATE TABLE events (ts DateTime64(3, 'UTC'), id Int64, station LowCardinality(String),
         region LowCardinality(String), kind LowCardinality(String), user_id Int64, bikes Int64, amount Float64,
         INDEX by_id id TYPE bloom_filter(0.01) GRANULARITY 1)
-        ENGINE = MergeTree PARTITION BY {part} ORDER BY (station, ts)"""
+        ENGINE = MergeTree PARTITION BY toStartOfHour(ts) ORDER BY (station, ts)"""
 
     def __init__(self, folder):
         from chdb import session
@@ -55,10 +58,16 @@ class Click:
     def run(self, sql, form="JSONCompact"):
         return self.session.query(sql, form)
 
-    def load(self, parts, partitioned=True):
-        self.run(self.TABLE.format(part="toStartOfHour(ts)" if partitioned else "tuple()"))
-        self.run(f"INSERT INTO events SELECT * FROM file('{parts}/*.parquet', Parquet) "
+    def load(self, parts, lines=None):
+        """From the lines where they are given (what an insert costs), else from Parquet; the merges are after it."""
+        self.run(self.TABLE)
+        typed = "ts Int64, id Int64, station String, region String, kind String, user_id Int64, bikes Int64, amount Float64"
+        source = (f"fromUnixTimestamp64Milli(ts, 'UTC'), * EXCEPT ts FROM file('{lines}', JSONEachRow, '{typed}')" if lines
+                  else f"* FROM file('{parts}/*.parquet', Parquet)")
+        self.run(f"INSERT INTO events SELECT {source} "
                  "SETTINGS max_partitions_per_insert_block = 0, throw_on_max_partitions_per_insert_block = 0")
+
+    def merge(self):
         self.run("OPTIMIZE TABLE events FINAL")
 
     def rows(self, sql):
@@ -107,8 +116,9 @@ def main():
                 answer = measured(engine, asked["sql"], asked["repeats"])
             elif what == "load":
                 cpu = used()
-                engine.load(asked["parts"], asked.get("partitioned", True))
+                engine.load(asked["parts"], asked.get("lines"))
                 answer = {"cpu_s": used() - cpu}
+                engine.merge()
             elif what == "kafka":
                 answer = engine.kafka(asked["broker"], asked["topic"])
             elif what == "rows":

@@ -63,6 +63,7 @@ def figures_groups(of):
 
 def figures_ingest(of):
     yield "JSON in the topic → sealed rows, MB per processor second", str(of["raw_mb_per_cpu_s"]), "–"
+    yield "chdb's insert of the same JSON from a file, MB per processor second", str(of["chdb_mb_per_cpu_s"]), "–"
     if "rollup_mb_per_cpu_s" in of:
         yield "JSON in the topic → sealed rollup, MB per processor second", str(of["rollup_mb_per_cpu_s"]), "≥ 200"
 

@@ -10,13 +10,14 @@ user and system of the engine's whole process; rounds are interleaved; figures a
   repeated   the seven again with kept answers allowed
   segments   one hour out of 24 and out of 2,400 hours, the same rows in each hour
   groups     1.6 million groups with 512 MB for queries
-  ingest     JSON in the topic → sealed table segments, MB of JSON per processor second
+  ingest     JSON in the topic → sealed table segments, MB of JSON per processor second, all that the node does
+             in; beside it chdb's insert of the same lines from a file
   disk       bytes of the files, and of the columns that say where a row comes from
   fresh      acknowledged record → first answer that has it, at 10,000 and 20,000 records a second (`fresh.py`)
 
 Names as arguments run only these. YEOUL_BENCH_ROWS (10,000,000), YEOUL_BENCH_ROUNDS (5), YEOUL_BENCH_DIR,
 YEOUL_BENCH_SECONDS (20, of `fresh` at each rate), YEOUL_BENCH_FORCE=1 on a busy machine, YEOUL_BENCH_RECORD=1
-adds a section to `benches/RESULTS.md`. Prints one JSON object, then one line of summary. Apache Druid is not beside them: its distribution is in no registry.
+adds a section to `benches/RESULTS.md`. Prints one JSON object, then one line of summary. Apache Druid is not beside them: Maven's central registry has neither its distribution nor `druid-services`.
 """
 import json
 import math
@@ -91,8 +92,9 @@ class Bench:
         for name in ("duckdb-native", "duckdb-parquet", "chdb"):
             peer = Peer(name, self.folder / name)
             say(f"  into {name}")
-            took = peer.ask("load", parts=str(self.folder / "data" / "events"))
-            self.out["ingest"][f"{name}_parquet_cpu_s"] = round(took["cpu_s"], 1)
+            took = peer.ask("load", parts=str(self.folder / "data" / "events"), lines=str(lines))
+            if name == "chdb":
+                self.out["ingest"]["chdb_mb_per_cpu_s"] = round(self.json_mb / took["cpu_s"], 1)
             self.peers[name] = peer
         self.ours.settle()
 
