@@ -19,12 +19,14 @@ mod folder;
 mod footers;
 mod manifest;
 mod merge;
+mod redo;
 mod retain;
 mod rollup;
 mod seal;
 mod segment;
 mod sort;
 mod spec;
+mod stored;
 mod table;
 mod write;
 
@@ -33,10 +35,12 @@ pub use compact::CompactReport;
 pub use error::TableError;
 pub use footers::footer_bytes;
 pub use manifest::Manifest;
+pub use redo::{Redo, RedoPlan};
 pub use rollup::{Metric, OFFSETS, OffsetRange, Rollup, RollupBy, decode_offsets};
 pub use seal::SealReport;
 pub use segment::{Segment, SegmentFile, SegmentId, SegmentMeta};
 pub use spec::{
     CompactLimits, Granularity, OFFSET, PARTITION, SealLimits, TIME, TableSpec, time_field,
 };
+pub use stored::{StoredTable, drop_stored, stored_tables};
 pub use table::{Snapshot, Table, TableStats};

@@ -6,10 +6,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use yeoul_base::{Commit, FactKey, FactKind};
+use bytes::Bytes;
+use yeoul_base::{Commit, FactKey};
 
 use crate::error::TableError;
+use crate::redo::RedoPlan;
 use crate::segment::{SegmentId, SegmentMeta};
+use crate::stored::facts_of;
 use crate::table::{State, Table, locked};
 
 impl Table {
@@ -38,26 +41,42 @@ impl Table {
     /// Removes the table: its facts in one commit, its files once no query reads them. What was
     /// being made in its place goes, too.
     pub fn drop_all(&self) -> Result<(), TableError> {
+        let redo = self.resume_redo()?;
+        let mut also = vec![(RedoPlan::key(&self.spec.name), None)];
+        if let Some(redo) = &redo {
+            also.extend(facts_of(self.store.as_ref(), &redo.table.naming));
+            also.push((redo.table.naming.fates(), None));
+        }
+        self.remove_all(also)?;
+        if let Some(redo) = redo {
+            redo.table.gone();
+        }
+        Ok(())
+    }
+
+    /// Deletes all facts of this table, and `also`, in one commit.
+    pub(crate) fn remove_all(&self, also: Vec<(FactKey, Option<Bytes>)>) -> Result<(), TableError> {
         // A seal under way ends first; a compaction finds its inputs gone and gives up.
         let _seal = locked(&self.sealer);
         let _order = locked(&self.manifest);
-        let mut facts = Vec::new();
-        for kind in [FactKind::TableSegment, FactKind::TablePosition] {
-            for (key, _) in self.store.facts(kind, &self.naming.prefix) {
-                facts.push((FactKey::new(kind, key), None));
-            }
-        }
+        let mut facts = facts_of(self.store.as_ref(), &self.naming);
         facts.push((self.naming.fates(), None));
+        facts.extend(also);
         self.store.commit(Commit {
             fence: Some(self.fence.clone()),
             facts,
             ..Commit::default()
         })?;
+        self.gone();
+        Ok(())
+    }
+
+    /// Shows what a commit did that removed this table.
+    fn gone(&self) {
         let dropped = State { dropped: true, ..State::default() };
         let gone = std::mem::replace(&mut *locked(&self.state), dropped);
         gone.segments.iter().for_each(|segment| segment.doom());
         self.changed();
-        Ok(())
     }
 }
 

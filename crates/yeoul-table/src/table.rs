@@ -133,11 +133,12 @@ impl Table {
         let fence = store.claim(&naming.component)?;
         let folder = folder::path(&spec.name);
         let metas = manifest_of(store.as_ref(), &naming)?;
-        let mut known: HashSet<_> = metas.iter().map(|meta| meta.id).collect();
-        for other in [Naming::of(&spec.name), Naming::of_redo(&spec.name)] {
-            known.extend(manifest_of(store.as_ref(), &other)?.into_iter().map(|meta| meta.id));
+        if naming == Naming::of(&spec.name) {
+            // What is made in a table's place is opened after the table itself, which cleans up.
+            let redo = manifest_of(store.as_ref(), &Naming::of_redo(&spec.name))?;
+            let known: HashSet<_> = metas.iter().chain(&redo).map(|meta| meta.id).collect();
+            folder::prepare(disk.as_ref(), &folder, |id| known.contains(&id))?;
         }
-        folder::prepare(disk.as_ref(), &folder, |id| known.contains(&id))?;
         let table: Arc<str> = spec.name.as_str().into();
         let segments = metas.into_iter().map(|meta| {
             let segment = Segment::new(Arc::clone(&disk), &folder, Arc::clone(&table), meta);

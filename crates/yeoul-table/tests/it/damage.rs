@@ -79,3 +79,41 @@ fn compaction_goes_around_a_damaged_file() {
     assert_eq!(table.snapshot().segments.len(), 2, "the damaged file is kept for whoever repairs");
     assert_eq!(table.damage().len(), 1);
 }
+
+#[test]
+fn a_failing_call_of_the_disk_costs_nothing_but_the_try() {
+    use yeoul_base::disk::sim::CallFault;
+
+    let mut tried = 0;
+    for fault in [CallFault::Eio, CallFault::Enospc, CallFault::Emfile, CallFault::Short] {
+        for nth in (0..).step_by(3) {
+            let (disk, store) = (SimDisk::new(), yeoul_base::MemStore::new());
+            let table = table(&disk, &store);
+            for turn in 0..8 {
+                table.append(rows(turn * 10, turn * 10 + 10)).unwrap();
+                table.seal().unwrap();
+            }
+            table.append(rows(80, 90)).unwrap();
+            disk.fail_call(nth, fault);
+            let sealed = table.seal();
+            let folded = table.compact(&|| false);
+            let failed = disk.take_failed_call();
+            // Whatever failed: nothing is lost, and the next try makes it good.
+            assert_eq!(super::offsets(&table.snapshot()), (0..90).collect::<Vec<_>>());
+            table.seal().unwrap();
+            while table.compact(&|| false).unwrap().is_some() {}
+            let segments = table.snapshot().segments.len();
+            assert!(segments <= 2, "{nth} {fault:?} {sealed:?} {folded:?}");
+            assert_eq!(super::offsets(&table.snapshot()), (0..90).collect::<Vec<_>>());
+            drop(table);
+            let table = self::table(&disk, &store);
+            assert_eq!(disk.image().files.len(), segments, "{nth} {fault:?}: only what is named");
+            assert_eq!(super::offsets(&table.snapshot()), (0..90).collect::<Vec<_>>());
+            tried += 1;
+            if !failed {
+                break;
+            }
+        }
+    }
+    assert!(tried > 40, "{tried}");
+}

@@ -11,6 +11,7 @@
 mod compact;
 mod crash;
 mod damage;
+mod images;
 mod lifecycle;
 mod power;
 mod rates;
