@@ -61,7 +61,7 @@ pub enum FactKind {
     /// yeoul-log: partition, first offset → the last of a range of offsets that was acknowledged
     /// and cannot be read any more.
     Quarantine = 16,
-    /// yeoul-stream: table name → the columns it was made with and the paths it has seen.
+    /// yeoul-format: table name → the columns it was made with and the paths it has seen.
     TableColumns = 17,
     /// The binary: what a client posted to Druid's APIs and wants back as it was: `supervisor`,
     /// `lookup` or `rules`, 0x00, name → the text and its history.

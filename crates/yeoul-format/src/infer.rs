@@ -16,7 +16,7 @@ pub const INFER_COLUMNS_MAX: usize = 256;
 
 /// A place in the order of widening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
+pub(crate) enum Seen {
     Null,
     Bool,
     Int,
@@ -56,13 +56,13 @@ impl Seen {
 
 /// What a column's values were: themselves, or arrays of this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
+pub(crate) enum Shape {
     Plain(Seen),
     Array(Seen),
 }
 
 impl Shape {
-    fn join(self, other: Self) -> Self {
+    pub(crate) fn join(self, other: Self) -> Self {
         match (self, other) {
             (Self::Plain(a), Self::Plain(b)) => Self::Plain(a.join(b)),
             (Self::Array(a), Self::Array(b)) => Self::Array(a.join(b)),
@@ -71,7 +71,7 @@ impl Shape {
         }
     }
 
-    fn of(value: &Raw<'_>) -> Self {
+    pub(crate) fn of(value: &Raw<'_>) -> Self {
         if value.kind != Kind::Array {
             return Self::Plain(Seen::of(value));
         }
@@ -85,7 +85,7 @@ impl Shape {
         Self::Array(items)
     }
 
-    fn column_type(self) -> ColumnType {
+    pub(crate) fn column_type(self) -> ColumnType {
         let plain = |seen| match seen {
             Seen::Bool => ColumnType::Bool,
             Seen::Int => ColumnType::Int,

@@ -7,22 +7,28 @@
 mod columns;
 mod decode;
 mod encode;
+mod extract;
 mod infer;
 mod json;
 mod line;
 mod row;
 mod scalar;
 mod schema;
+mod table_columns;
 mod types;
+mod wide;
 
 pub use columns::Columns;
 pub use decode::{Decode, Delimited};
 pub use encode::RowEncoder;
+pub use extract::{Extract, STEPS_MAX, Step, Written, parse_place};
 pub use infer::{INFER_COLUMNS_MAX, INFER_RECORDS_MAX, infer};
 pub use json::{DEPTH_MAX, JsonError, KEYS_MAX, RECORD_BYTES_MAX};
 pub use line::{DecodeError, LineDecoder};
 pub use row::{BATCH_INPUT_BYTES_MAX, REST_COLUMN, RowDecoder, RowError, RowOptions};
 pub use schema::{Origin, Schema, SchemaError};
+pub use table_columns::{TableColumn, TableColumns};
 pub use types::{
     COLUMNS_MAX, Column, ColumnType, EpochUnit, TYPE_DEPTH_MAX, TYPE_METADATA, TypeError,
 };
+pub use wide::{PATHS_MAX, Wide, infer_wide};

@@ -8,14 +8,14 @@ mod buffer;
 
 use std::sync::Arc;
 
-use ahash::AHashMap;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef};
 use arrow::error::ArrowError;
 use chrono_tz::Tz;
 use thiserror::Error;
 
-use crate::json::{JsonError, RECORD_BYTES_MAX, Raw, Scanner, unescape};
+use crate::extract::{Extract, Inside, Members};
+use crate::json::{JsonError, Kind, RECORD_BYTES_MAX, Raw, Scanner, unescape};
 use crate::schema::Schema;
 use buffer::{Buffer, Left, Rest};
 
@@ -63,8 +63,8 @@ pub enum RowError {
 pub struct RowDecoder {
     columns: Vec<Buffer>,
     names: Vec<String>,
-    by_name: AHashMap<String, usize>,
-    /// Column of each member of the record before: the next is most often made alike.
+    members: Members,
+    /// Place in [`Members::roots`] of each member of the record before: the next is most often made alike.
     order: Vec<usize>,
     arrow: SchemaRef,
     rest: Option<Rest>,
@@ -77,22 +77,30 @@ pub struct RowDecoder {
 impl RowDecoder {
     /// A schema without columns makes rows of no column (but `_rest`): any value will do then.
     pub fn new(schema: &Schema, options: RowOptions) -> Self {
-        let mut fields: Vec<Field> =
-            schema.columns.iter().map(crate::types::Column::arrow).collect();
+        Self::extracting(&Extract::of_schema(schema), schema.is_strict(), options)
+    }
+
+    /// Reads columns from places within records. `strict`: a value that breaks its column's type
+    /// spoils the record; else it becomes null. `_rest` then holds every member that no column
+    /// holds whole, also when places within it are read.
+    pub fn extracting(extracts: &[Extract], strict: bool, options: RowOptions) -> Self {
+        let column = |extract: &Extract| {
+            crate::types::Column::new(extract.name.as_str(), extract.ty.clone()).arrow()
+        };
+        let mut fields: Vec<Field> = extracts.iter().map(column).collect();
         let rest = options.rest.then(|| {
             let kind = (crate::types::TYPE_METADATA.to_owned(), "json".to_owned());
             fields.push(Field::new(REST_COLUMN, DataType::Utf8, true).with_metadata([kind].into()));
             Rest::default()
         });
-        let names: Vec<_> = schema.columns.iter().map(|column| column.name.clone()).collect();
         Self {
-            columns: schema.columns.iter().map(|column| Buffer::new(&column.ty)).collect(),
-            by_name: names.iter().cloned().enumerate().map(|(at, name)| (name, at)).collect(),
-            names,
+            columns: extracts.iter().map(|extract| Buffer::new(&extract.ty)).collect(),
+            names: extracts.iter().map(|extract| extract.name.clone()).collect(),
+            members: Members::new(extracts),
             order: Vec::new(),
             arrow: Arc::new(ArrowSchema::new(fields)),
             rest,
-            strict: schema.is_strict(),
+            strict,
             zone: options.zone,
             rows: 0,
             input_bytes: 0,
@@ -166,31 +174,42 @@ impl RowDecoder {
             }
             return Ok(());
         };
-        let Some(column) = self.columns.get_mut(at) else { return Ok(()) };
+        let Some(root) = self.members.roots.get(at) else { return Ok(()) };
+        let mut reading = Reading {
+            columns: &mut self.columns,
+            names: &self.names,
+            rest: self.rest.as_mut(),
+            strict: self.strict,
+            zone: self.zone,
+            rows: self.rows,
+        };
         // A name that comes twice in a record: the last one counts, as in most readers.
-        column.truncate(self.rows);
-        let mut left = Left { zone: self.zone, rest: self.rest.as_mut() };
-        let Err(what) = column.push(value, key, &mut left) else { return Ok(()) };
-        if self.strict {
-            let column = self.names.get(at).cloned().unwrap_or_default();
-            return Err(RowError::Column { column, what });
+        for column in &root.columns {
+            if let Some(column) = reading.columns.get_mut(*column) {
+                column.truncate(self.rows);
+            }
         }
-        column.truncate(self.rows);
-        column.push_null();
-        if let Some(rest) = &mut self.rest {
+        let mut whole = false;
+        for column in &root.inside.here {
+            whole |= reading.put(*column, key, value)?;
+        }
+        if root.inside.goes_deeper() {
+            reading.below(&root.inside, value)?;
+        }
+        if !whole && let Some(rest) = &mut self.rest {
             rest.add(key, value);
         }
         Ok(())
     }
 
-    /// The column of a key that is written as `key` between its quotes.
+    /// The place in [`Members::roots`] of a key that is written as `key` between its quotes.
     fn find(&mut self, position: usize, key: &str) -> Result<Option<usize>, RowError> {
         if let Some(at) = self.order.get(position).copied()
-            && self.names.get(at).is_some_and(|name| name == key)
+            && self.members.roots.get(at).is_some_and(|root| root.name == key)
         {
             return Ok(Some(at));
         }
-        let at = self.by_name.get(unescape(key)?.as_ref()).copied();
+        let at = self.members.find(unescape(key)?.as_ref());
         // Bounded by the columns: what lies beyond is looked up each time.
         if position < self.names.len() {
             self.order.resize(self.order.len().max(position + 1), usize::MAX);
@@ -215,6 +234,79 @@ impl RowDecoder {
         self.rows = 0;
         self.input_bytes = 0;
         RecordBatch::try_new_with_options(Arc::clone(&self.arrow), arrays, &options)
+    }
+}
+
+/// One member of a record on its way into the columns.
+struct Reading<'a> {
+    columns: &'a mut [Buffer],
+    names: &'a [String],
+    rest: Option<&'a mut Rest>,
+    strict: bool,
+    zone: Tz,
+    rows: usize,
+}
+
+impl Reading<'_> {
+    /// Whether the column took the value; the first of several at one place that does keeps it
+    /// whole, so what structs leave over is told to `_rest` once.
+    fn put(&mut self, at: usize, key: &str, value: &Raw<'_>) -> Result<bool, RowError> {
+        let Some(column) = self.columns.get_mut(at) else { return Ok(false) };
+        let mut left = Left { zone: self.zone, rest: self.rest.as_deref_mut() };
+        let Err(what) = column.push(value, key, &mut left) else { return Ok(true) };
+        if self.strict {
+            let column = self.names.get(at).cloned().unwrap_or_default();
+            return Err(RowError::Column { column, what });
+        }
+        column.truncate(self.rows);
+        column.push_null();
+        Ok(false)
+    }
+
+    /// Reads what stands inside a value. Goes as deep as the longest place, not as the value.
+    fn below(&mut self, inside: &Inside, value: &Raw<'_>) -> Result<(), RowError> {
+        let mut scanner = Scanner::new(value.text);
+        let mut first = true;
+        match value.kind {
+            Kind::Object if !inside.keys.is_empty() => {
+                scanner.open(b'{')?;
+                while let Some((key, value)) = scanner.member(&mut first)? {
+                    if let Some(found) = inside.key(key) {
+                        self.found(found, &value)?;
+                    }
+                }
+            }
+            Kind::Array if !inside.indexes.is_empty() => {
+                scanner.open(b'[')?;
+                let last = inside.indexes.keys().max().copied().unwrap_or(0);
+                let mut index = 0;
+                while index <= last
+                    && let Some(value) = scanner.element(&mut first)?
+                {
+                    if let Some(found) = inside.indexes.get(&index) {
+                        self.found(found, &value)?;
+                    }
+                    index += 1;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn found(&mut self, inside: &Inside, value: &Raw<'_>) -> Result<(), RowError> {
+        // The member is kept whole elsewhere: a struct's further fields are not told again.
+        let rest = self.rest.take();
+        let mut result = Ok(false);
+        for column in &inside.here {
+            if let Some(column) = self.columns.get_mut(*column) {
+                column.truncate(self.rows);
+            }
+            result = result.and(self.put(*column, "", value));
+        }
+        self.rest = rest;
+        result?;
+        if inside.goes_deeper() { self.below(inside, value) } else { Ok(()) }
     }
 }
 

@@ -26,9 +26,9 @@ pub use diff::{Change, ChangeKind, diff};
 pub use expect::compare;
 pub use load::{files_of, load, parse_all, parse_each, read_files};
 pub use model::{
-    ComponentKind, ConfigValue, Granularity, Keep, KeyColumns, LookupFile, LookupSpec, Mode, Named,
-    NodeSettings, Pipeline, Retention, SourceSpec, StreamSpec, TableRetention, TableSpec,
-    TestInput, TestSpec, TimeSpec, TopicDefaults, TopicSpec, Trigger,
+    ColumnSpec, ComponentKind, ConfigValue, Granularity, InOrder, Keep, KeyColumns, LookupFile,
+    LookupSpec, Mode, Named, NodeSettings, Pipeline, Retention, RollupSpec, SourceSpec, StreamSpec,
+    TableRetention, TableSpec, TestInput, TestSpec, TimeSpec, TopicDefaults, TopicSpec, Trigger,
 };
 pub use outside::check_outside;
 pub use report::{Problem, Report, Source};

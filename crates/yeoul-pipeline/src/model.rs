@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use yeoul_connect::SourceConfig;
-use yeoul_format::{Columns, Decode};
+use yeoul_format::{ColumnType, Columns, Decode};
 
 use crate::report::Source;
 use crate::tree::{Node, Place};
@@ -270,13 +270,35 @@ pub enum Mode {
 pub struct TableSpec {
     /// The topic.
     pub from: String,
-    /// The event time; absent: the record's timestamp.
+    /// The event time; absent: the column `__time` where there is one, else the record's
+    /// timestamp.
     pub time: Option<TimeSpec>,
+    /// How a record's value is read; absent: as one JSON object.
+    pub decode: Option<Decode>,
+    /// Places within the records that are columns besides: `user.name: string`, or a name with
+    /// `{ path: "$.tags[0]", type: string }`.
+    #[serde(default)]
+    pub columns: InOrder<ColumnSpec>,
+    /// Columns made by SQL expressions over what is read; one named `__time` gives the time.
+    #[serde(default)]
+    pub transform: InOrder<String>,
+    /// SQL: rows for which it is not true are left out.
+    #[serde(rename = "where")]
+    pub filter: Option<String>,
+    /// The columns the table has, in this order; absent: all. For `rollup` the dimensions are.
+    pub select: Option<Vec<String>>,
+    /// Rows with the same dimensions within a time become one.
+    pub rollup: Option<RollupSpec>,
     /// How much time one table segment spans.
     #[serde(default)]
     pub partition: Granularity,
     #[serde(default)]
     pub retention: TableRetention,
+    /// The table can be queried and takes no records.
+    #[serde(default)]
+    pub suspended: bool,
+    /// A spec of Druid's that says all of the above but `from` and `suspended`.
+    pub druid: Option<Value>,
 }
 
 /// Where a table's time comes from.
@@ -284,22 +306,67 @@ pub struct TableSpec {
 #[serde(deny_unknown_fields)]
 pub struct TimeSpec {
     pub column: String,
-    /// `auto` (the default), `iso`, `s`, `ms`, `us` (since 1970), `array`, or a pattern of
+    /// `auto` (the default), `iso`, `s`, `ms`, `us`, `ns` (since 1970), `array`, or a pattern of
     /// Spark's such as `yyyy-MM-dd HH:mm:ss`.
     pub format: Option<String>,
     /// IANA name; absent: the pipeline's `timezone`.
     pub zone: Option<String>,
+    /// The time of records without a usable one, such as `2000-01-01T00:00:00Z`; absent: they
+    /// are dead letters.
+    pub missing: Option<String>,
 }
 
-/// A calendar unit.
+/// A place within the records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ColumnSpec {
+    #[serde(rename = "type")]
+    pub ty: ColumnType,
+    /// Such as `$.user.tags[0]`; absent: the column's name, its dots being steps.
+    pub path: Option<String>,
+}
+
+/// How rows are rolled up when they come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RollupSpec {
+    /// How far times are rounded down: none, second, minute, five_minute, … hour, day, week,
+    /// month, quarter, year, all, or a period such as `PT5M`.
+    #[serde(default = "no_rounding")]
+    pub by: String,
+    #[serde(default)]
+    pub dimensions: Vec<String>,
+    /// Columns of partial states: `count(*)`, `sum(x)`, `min(x)`, `max(x)`, `first(x)`, `last(x)`,
+    /// `any_value(x)`, `approx_count_distinct(x)`, `theta(x)`, `quantiles(x)`.
+    #[serde(default)]
+    pub metrics: InOrder<String>,
+}
+
+fn no_rounding() -> String {
+    "none".to_owned()
+}
+
+/// A map whose order counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InOrder<T>(pub Vec<(String, T)>);
+
+impl<T> Default for InOrder<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+/// A calendar unit, in UTC.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Granularity {
     Hour,
     #[default]
     Day,
+    /// From Monday.
+    Week,
     Month,
     Year,
+    All,
 }
 
 /// How long rows are kept: until either limit is reached, the oldest go first.

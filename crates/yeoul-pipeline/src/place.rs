@@ -33,7 +33,24 @@ impl Pipeline {
         message: &str,
         hint: Option<String>,
     ) -> Problem {
-        let place = field.map_or(component.place, |field| component.field(field));
+        let fields = field.into_iter().collect::<Vec<_>>();
+        self.problem_at(component, &fields, message, hint)
+    }
+
+    /// As [`Pipeline::problem`], at a field within fields; at the innermost that is there.
+    pub fn problem_at<T>(
+        &self,
+        component: &Named<T>,
+        fields: &[&str],
+        message: &str,
+        hint: Option<String>,
+    ) -> Problem {
+        let mut place = component.place;
+        let mut node = Some(&component.node);
+        for field in fields {
+            node = node.and_then(|node| node.field(field));
+            place = node.map_or(place, |node| node.place);
+        }
         let mut problem = Problem::new(&self.source, Some(place), message);
         problem.hint = hint;
         problem

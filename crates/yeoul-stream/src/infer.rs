@@ -10,7 +10,7 @@ use yeoul_log::reader::PartitionReader;
 /// How long to wait for more records after the first.
 const WAIT: Duration = Duration::from_secs(2);
 /// Bytes looked at in each partition.
-const BYTES_MAX: usize = 8 << 20;
+pub(crate) const BYTES_MAX: usize = 8 << 20;
 
 /// Remembers when the first record was seen.
 #[derive(Debug, Default)]

@@ -22,7 +22,11 @@ mod stream;
 pub use epoch::StreamContext;
 pub use evaluate::{Dead, Evaluated, OutRow};
 pub use input::{Taken, is_system};
-pub use into::table::{TableContext, TableHandle, TableIngest, TimeColumn, start_table};
+pub use into::table::{
+    FunctionSet, Language, MetricInput, Missing, ReadField, Reads, RollupIngest, SpecProblem,
+    TableContext, TableHandle, TableIngest, TimeColumn, TimeFormat, Transform, ValueFormat,
+    read_metric, start_table,
+};
 pub use lookup::{Keep, LookupFormat, LookupSpec, LookupStatus, Lookups};
 pub use plan::{Plan, names_in, plan};
 pub use spec::{Inputs, PlanError, StreamSpec, TopicSchema, Trigger};

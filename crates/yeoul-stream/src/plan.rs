@@ -4,7 +4,7 @@
 //! Invariant: a plan is a pure function of its records and of the lookups' rows. Functions whose
 //! answer depends on when they run are refused, so a replay gives the same rows.
 
-mod dialect;
+pub(crate) mod dialect;
 mod localize;
 mod names;
 mod translate;
@@ -283,7 +283,7 @@ fn two_columns(name: &str) -> PlanError {
 }
 
 /// What a value becomes when it is written; `None`: it cannot be.
-fn stored(given: &DataType) -> Option<DataType> {
+pub(crate) fn stored(given: &DataType) -> Option<DataType> {
     let item = |field: &Field| -> Option<Field> {
         let data_type = stored(field.data_type())?;
         Some(Field::new(field.name(), data_type, true).with_metadata(field.metadata().clone()))

@@ -20,7 +20,10 @@ const ALLOWED: [(&str, &[&str]); 15] = [
     ("yeoul-table", &["yeoul-agg", "yeoul-log"]),
     ("yeoul-sql", &["yeoul-table", "yeoul-format", "yeoul-agg", "yeoul-log"]),
     ("yeoul-stream", &["yeoul-sql", "yeoul-table", "yeoul-agg", "yeoul-log", "yeoul-format"]),
-    ("yeoul-druid", &["yeoul-sql", "yeoul-pipeline"]),
+    (
+        "yeoul-druid",
+        &["yeoul-sql", "yeoul-stream", "yeoul-format", "yeoul-agg", "yeoul-table", "yeoul-base"],
+    ),
     ("broker-load", &["yeoul-kafka-wire", "yeoul-log"]),
     ("xtask", &[]),
 ];

@@ -204,3 +204,52 @@ proptest! {
         prop_assert_eq!(batch.column(0).as_primitive::<Int64Type>().value(taken), 1);
     }
 }
+
+#[test]
+fn places_within_a_record_have_columns_and_the_record_is_kept_whole() {
+    use crate::extract::{Extract, parse_place};
+    use crate::types::ColumnType;
+
+    let at = |name: &str, ty, place: &str| Extract::at(name, ty, parse_place(place).unwrap());
+    let extracts = [
+        Extract::member("user", ColumnType::Json),
+        at("user.n", ColumnType::Int, "$.user.n"),
+        at("first", ColumnType::String, "$.tags[0]"),
+        at("deep", ColumnType::Double, "$.o.p[1].q"),
+        at("again", ColumnType::String, "$.user.n"),
+    ];
+    let options = RowOptions { rest: true, ..RowOptions::default() };
+    let mut decoder = RowDecoder::extracting(&extracts, false, options);
+    for record in [
+        r#"{"user":{"n":7,"m":1},"tags":["a","b"],"o":{"p":[0,{"q":2.5}]}}"#,
+        r#"{"user":{"n":"x"},"tags":[],"o":{"p":[0]},"z":1}"#,
+        r#"{"user":"text","tags":"none"}"#,
+        r#"{"user":{"n":1},"user":{"m":2}}"#,
+    ] {
+        decoder.push(Some(record.as_bytes())).unwrap();
+    }
+    assert!(decoder.push(Some(br#"{"user":{"n":1},"tags":["x""#)).is_err());
+    let rows = decoder.finish().unwrap();
+    let text = |column: usize| {
+        let column = arrow::compute::cast(rows.column(column), &DataType::Utf8).unwrap();
+        let column = AsArray::as_string::<i32>(&column).clone();
+        column.iter().map(|it| it.unwrap_or("-").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(text(0), [r#"{"n":7,"m":1}"#, r#"{"n":"x"}"#, r#""text""#, r#"{"m":2}"#]);
+    assert_eq!(text(1), ["7", "-", "-", "-"]);
+    assert_eq!(text(2), ["a", "-", "-", "-"]);
+    assert_eq!(text(3), ["2.5", "-", "-", "-"]);
+    assert_eq!(text(4), ["7", "x", "-", "-"]);
+    assert_eq!(
+        text(5),
+        [
+            r#"{"tags":["a","b"],"o":{"p":[0,{"q":2.5}]}}"#,
+            r#"{"tags":[],"o":{"p":[0]},"z":1}"#,
+            r#"{"tags":"none"}"#,
+            "-"
+        ]
+    );
+    let mut strict = RowDecoder::extracting(&extracts, true, options);
+    let error = strict.push(Some(br#"{"user":{"n":"x"}}"#)).unwrap_err();
+    assert!(error.to_string().contains("column `user.n`: `x` is not an int"), "{error}");
+}

@@ -4,89 +4,45 @@
 //! Invariant: nothing is committed here but by [`Table::seal`]. What was read but not sealed is
 //! read again after a restart and gives the same rows and the same dead letters.
 
+mod convert;
+mod expression;
+mod metric;
+mod reading;
+mod spec;
 mod time;
 mod upkeep;
+mod value;
 
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
-use chrono_tz::Tz;
 use yeoul_base::{
-    Append, Clock, Disk, Fates, Fence, PartId, Store, StoreError, TopicInfo, Watched,
+    Clock, Commit, Disk, FactKind, Fates, Fence, Isolation, Store, StoreError, TopicInfo, Watched,
 };
-use yeoul_format::{Column, ColumnType, REST_COLUMN, RowDecoder, RowOptions, Schema};
-use yeoul_log::batch::{BatchBuilder, Codec, Record};
-use yeoul_log::dead::{self, DeadLetter};
-use yeoul_table::{Granularity, Rows, SealLimits, TIME, Table, TableError, TableSpec, time_field};
+use yeoul_format::{Schema, TableColumns};
+use yeoul_log::reader::PartitionReader;
+use yeoul_table::{Table, TableError, TableSpec};
 
 use crate::epoch::Step;
-use crate::infer::{Inference, Inferred};
+use crate::infer::{BYTES_MAX, Inference, Inferred};
 use crate::inputs::{Input, Limits};
-use crate::part::Part;
 use crate::status::{Bell, State, Status, locked, waker};
-
+use convert::Converter;
+use reading::Reading;
 use upkeep::Upkeep;
 
-pub use time::TimeColumn;
+pub use metric::read_metric;
+pub use spec::{
+    FunctionSet, Language, MetricInput, ReadField, Reads, RollupIngest, SpecProblem, TableIngest,
+    Transform, ValueFormat,
+};
+pub use time::{Missing, TimeColumn, TimeFormat};
 
 /// Seals that fall due by age, retention, a schema being inferred: looked at this often.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 const RETRY: Duration = Duration::from_secs(5);
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
-/// Dead letters are batched like rows.
-const LETTERS_BYTES: usize = 512 << 10;
-
-/// A table as the pipeline file describes it.
-#[derive(Debug, Clone)]
-pub struct TableIngest {
-    pub name: String,
-    pub topic: String,
-    /// `None`: a row's time is its record's timestamp.
-    pub time: Option<TimeColumn>,
-    /// Of text without an offset, in any column.
-    pub timezone: Tz,
-    pub granularity: Granularity,
-    pub limits: SealLimits,
-    pub retention: Option<Duration>,
-    /// Files of more bytes than this are dropped, the oldest rows first.
-    pub retention_bytes: Option<u64>,
-}
-
-impl TableIngest {
-    /// With the defaults for all but name and topic.
-    pub fn new(name: impl Into<String>, topic: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            topic: topic.into(),
-            time: None,
-            timezone: Tz::UTC,
-            granularity: Granularity::default(),
-            limits: SealLimits::default(),
-            retention: None,
-            retention_bytes: None,
-        }
-    }
-
-    /// The columns of the table of a topic with this schema: the time, then the topic's; for
-    /// what an inferred schema does not hold also `_rest`.
-    pub fn columns(schema: &Schema) -> SchemaRef {
-        let own = schema.columns.iter().filter(|column| column.name != TIME);
-        let mut fields: Vec<Field> =
-            std::iter::once(time_field()).chain(own.map(Column::arrow)).collect();
-        if has_rest(schema) {
-            fields.push(Column::new(REST_COLUMN, ColumnType::Json).arrow());
-        }
-        Arc::new(ArrowSchema::new(fields))
-    }
-}
-
-fn has_rest(schema: &Schema) -> bool {
-    !schema.is_strict() && schema.column(REST_COLUMN).is_none()
-}
 
 /// What the way into a table works with.
 #[derive(Clone)]
@@ -210,6 +166,10 @@ pub(crate) struct Feeder {
     inference: Inference,
     fence: Option<Fence>,
     open: Option<Open>,
+    /// Stays visible while its topic, made again, is looked at.
+    before: Option<Arc<Table>>,
+    /// What people should know besides.
+    note: Option<String>,
     retained: Duration,
     turn: usize,
     last_ms: Option<i64>,
@@ -219,7 +179,7 @@ pub(crate) struct Feeder {
 #[derive(Debug)]
 struct Open {
     table: Arc<Table>,
-    schema: Schema,
+    reading: Reading,
     input: Input,
     /// Where each partition ended when the table was opened: before it, rows are from memory
     /// that the last stop lost.
@@ -239,6 +199,8 @@ impl Feeder {
             inference: Inference::default(),
             fence: None,
             open: None,
+            before: None,
+            note: None,
             retained: Duration::ZERO,
             turn: 0,
             last_ms: None,
@@ -273,7 +235,7 @@ impl Feeder {
         }
         let Some(open) = &mut self.open else { return Ok(Step::Idle) };
         let mut worked = false;
-        let count = open.input.parts.len().max(1);
+        let count = if self.spec.suspended { 0 } else { open.input.parts.len() };
         for turn in 0..count {
             let index = (self.turn + turn) % count;
             let Some(part) = open.input.parts.get_mut(index) else { continue };
@@ -297,8 +259,7 @@ impl Feeder {
                 store: self.context.store.as_ref(),
                 clock: self.context.clock.as_ref(),
                 component: &self.component,
-                schema: &open.schema,
-                columns: open.table.spec().columns.clone(),
+                reading: &open.reading,
             };
             let rows = converter.rows(part, &records)?;
             open.table.append(rows)?;
@@ -322,32 +283,44 @@ impl Feeder {
         Ok(if worked { Step::Worked } else { Step::Idle })
     }
 
-    /// Opens the table when the topic and its columns are known; the topic again when it was
+    /// Opens the table when the topic and its columns are known; both again when the topic was
     /// made again.
     fn connect(&mut self) -> Result<(), Step> {
         let store = Arc::clone(&self.context.store);
         let name = &self.spec.topic;
         let topics = store.topics();
-        let Some(topic) = topics.get(name.as_str()).cloned() else {
+        let topic = topics.get(name.as_str()).cloned();
+        if let Some(open) = &self.open {
+            let gone = topic.as_ref().is_none_or(|topic| topic.id != open.input.topic.id);
+            if gone {
+                // Its records cannot be read again: what is in memory only is sealed first.
+                open.table.seal()?;
+                self.before = self.open.take().map(|open| open.table);
+                self.inference = Inference::default();
+            }
+        }
+        let Some(topic) = topic else {
             return Err(Step::Waiting(format!("topic `{name}` does not exist")));
         };
-        let table = match self.open.take() {
-            Some(open) => (open.table, open.schema),
+        let (table, reading) = match self.open.take() {
+            Some(open) => (open.table, open.reading),
             None => self.table_of(&store, &topic)?,
         };
-        let (table, schema) = table;
+        self.before = None;
+        let start = &self.spec.start;
         let input = {
             let parts = topic.partitions.clone();
             let place = |number: u32| {
                 let part = parts.get(number as usize)?;
-                table.next_offset(*part).map(|offset| (offset, 0))
+                let start = start.get(number as usize).copied();
+                table.next_offset(*part).or(start).map(|offset| (offset, 0))
             };
             Input::new(&store, topic, &self.bell, place)
         };
         let ends = input.parts.iter().map(|part| store.ends(part.id).map_or(0, |it| it.stable));
         let caught_up_at = ends.collect();
         let upkeep = Upkeep::default();
-        self.open = Some(Open { table, schema, input, caught_up_at, upkeep });
+        self.open = Some(Open { table, reading, input, caught_up_at, upkeep });
         Ok(())
     }
 
@@ -355,28 +328,67 @@ impl Feeder {
         &mut self,
         store: &Arc<dyn Store>,
         topic: &TopicInfo,
-    ) -> Result<(Arc<Table>, Schema), Step> {
+    ) -> Result<(Arc<Table>, Reading), Step> {
         let name = &topic.name;
         let schema = match Schema::load(store.as_ref(), name) {
             Ok(Some(schema)) => schema,
             Ok(None) => return Err(self.infer(store, topic)),
             Err(problem) => return Err(Step::Failed(format!("topic `{name}`: {problem}"))),
         };
-        if let Some(time) = &self.spec.time {
-            time.check(&schema).map_err(Step::Failed)?;
-        }
+        let columns = self.columns(store, topic, &schema)?;
+        let reading = Reading::plan(&self.spec, &columns)
+            .map_err(|problem| Step::Failed(problem.to_string()))?;
         let spec = TableSpec {
             granularity: self.spec.granularity,
             limits: self.spec.limits,
             retention: self.spec.retention,
             retention_bytes: self.spec.retention_bytes,
-            ..TableSpec::new(&self.spec.name, &**name, TableIngest::columns(&schema))
+            rollup: reading.rollup.clone(),
+            ..TableSpec::new(&self.spec.name, &**name, Arc::clone(&reading.appended))
         };
+        let fact = columns.fact(&self.spec.name);
+        if store.fact(FactKind::TableColumns, &fact.0.key) != fact.1 {
+            store.commit(Commit { facts: vec![fact], ..Commit::default() })?;
+        }
         let disk = Arc::clone(&self.context.disk);
         let clock = Arc::clone(&self.context.clock);
         let table = Arc::new(Table::open(Arc::clone(store), disk, clock, spec)?);
         (self.context.opened)(Arc::clone(&table));
-        Ok((table, schema))
+        // The table has claimed the component for itself.
+        self.fence = None;
+        Ok((table, reading))
+    }
+
+    /// What the table reads: as it was when there are rows of then, with what came since.
+    fn columns(
+        &mut self,
+        store: &Arc<dyn Store>,
+        topic: &TopicInfo,
+        schema: &Schema,
+    ) -> Result<TableColumns, Step> {
+        let told = |problem: yeoul_format::SchemaError| Step::Failed(problem.to_string());
+        let mut prefix = self.spec.name.clone().into_bytes();
+        prefix.push(0);
+        let has_rows = !store.facts(FactKind::TableSegment, &prefix).is_empty();
+        let known = TableColumns::load(store.as_ref(), &self.spec.name).map_err(told)?;
+        let known = known.filter(|_| has_rows);
+        let wide = !schema.is_strict();
+        // The records of a topic are looked at once: what was found then stands.
+        let same = known.as_ref().is_some_and(|known| known.topic == topic.id);
+        let samples = if wide && !same { samples(store, topic)? } else { Vec::new() };
+        let fresh = self.spec.reads.columns(topic, schema, &samples);
+        let Some(known) = known else { return Ok(fresh) };
+        if !same {
+            let name = &topic.name;
+            let note = format!("its topic `{name}` was made again: it reads that from its start");
+            tracing::warn!(table = self.spec.name, note);
+            self.note = Some(note);
+        }
+        let only_what_is_said = |fresh: TableColumns| {
+            if same && wide { self.spec.reads.declared(fresh, &known) } else { fresh }
+        };
+        let fresh = only_what_is_said(fresh);
+        Ok(known.extended(fresh))
     }
 
     fn infer(&mut self, store: &Arc<dyn Store>, topic: &TopicInfo) -> Step {
@@ -408,13 +420,17 @@ impl Feeder {
         });
         let running = if behind { State::CatchingUp } else { State::Running };
         let (state, message) = match step {
-            Step::Worked | Step::Idle => (running, None),
+            Step::Worked | Step::Idle if self.spec.suspended => {
+                let told = "suspended: it takes no records until it is resumed";
+                (State::Waiting, Some(told.to_owned()))
+            }
+            Step::Worked | Step::Idle => (running, self.note.clone()),
             Step::Waiting(what) => (State::Waiting, Some(what.clone())),
             Step::Failed(why) => (State::Failed, Some(why.clone())),
             Step::Over(why) => (State::Stopped, Some(why.clone())),
         };
         let open = self.open.as_ref();
-        shared.table = open.map(|open| Arc::clone(&open.table));
+        shared.table = open.map(|open| Arc::clone(&open.table)).or_else(|| self.before.clone());
         shared.status = Status {
             state,
             message,
@@ -427,144 +443,20 @@ impl Feeder {
     }
 }
 
-/// Records of one partition → rows of the table.
-struct Converter<'a> {
-    spec: &'a TableIngest,
-    store: &'a dyn Store,
-    clock: &'a dyn Clock,
-    component: &'a str,
-    schema: &'a Schema,
-    columns: SchemaRef,
-}
-
-impl Converter<'_> {
-    fn rows(&self, part: &Part, records: &[Record]) -> Result<Rows, Step> {
-        let passed = part.passed();
-        let rest = has_rest(self.schema);
-        let options = RowOptions { rest, zone: self.spec.timezone };
-        let mut decoder = RowDecoder::new(self.schema, options);
-        let mut usable = Vec::with_capacity(records.len());
-        let mut dead: Vec<(usize, &'static str, String)> = Vec::new();
-        for (at, record) in records.iter().enumerate() {
-            match decoder.push(record.value.as_deref()) {
-                Ok(()) => usable.push(at),
-                Err(reason) => dead.push((at, "decode", reason.to_string())),
-            }
-        }
-        let failed = |error: &dyn std::fmt::Display| Step::Failed(error.to_string());
-        let fields = decoder.finish().map_err(|error| failed(&error))?;
-        let (times, bad) = self.times(&fields, records, &usable)?;
-        let keep: BooleanArray = (0..times.len()).map(|row| Some(times.is_valid(row))).collect();
-        for (row, reason) in bad {
-            if let Some(at) = usable.get(row) {
-                dead.push((*at, "time", reason));
-            }
-        }
-        let batch = self.table_batch(&fields, times).map_err(|error| failed(&error))?;
-        let batch = filter_record_batch(&batch, &keep).map_err(|error| failed(&error))?;
-        let offsets: Vec<_> = usable
-            .iter()
-            .zip(keep.values().iter())
-            .filter(|(_, keep)| *keep)
-            .filter_map(|(at, _)| records.get(*at).map(|record| record.offset))
-            .collect();
-        dead.sort_by_key(|(at, ..)| *at);
-        let used = offsets.len() as u64;
-        let dead_count = dead.len() as u64 + passed.bad;
-        let fates = Fates {
-            read: records.len() as u64 + passed.bad + passed.skipped,
-            used,
-            dead: dead_count,
-            aborted: passed.skipped,
-            out: used,
-            ..Fates::default()
-        };
-        Ok(Rows {
-            part: part.id,
-            partition: i32::try_from(part.number).unwrap_or(i32::MAX),
-            from: part.at,
-            next: passed.next,
-            rows: (used > 0).then_some(batch),
-            offsets,
-            fates,
-            dead: if dead_count > 0 { self.letters(part, records, &dead)? } else { Vec::new() },
-        })
-    }
-
-    /// The time of each decoded row; null and a reason where there is none.
-    fn times(
-        &self,
-        fields: &RecordBatch,
-        records: &[Record],
-        usable: &[usize],
-    ) -> Result<(ArrayRef, Vec<(usize, String)>), Step> {
-        match &self.spec.time {
-            Some(time) => time.read(fields, self.spec.timezone).map_err(Step::Failed),
-            None => {
-                let stamps = usable.iter().filter_map(|at| records.get(*at));
-                Ok(time::of_records(stamps.map(|record| record.timestamp_ms)))
-            }
+/// Values of the first records, to look at.
+fn samples(store: &Arc<dyn Store>, topic: &TopicInfo) -> Result<Vec<bytes::Bytes>, Step> {
+    let mut values = Vec::new();
+    for part in topic.partitions.iter() {
+        let start = store.ends(*part).map_or(0, |ends| ends.start);
+        let mut reader =
+            PartitionReader::new(Arc::clone(store), *part, start, Isolation::Committed);
+        match reader.next(BYTES_MAX) {
+            Ok(records) => values.extend(records.into_iter().filter_map(|it| it.value)),
+            Err(StoreError::BadBatch(_)) => {}
+            Err(error) => return Err(error.into()),
         }
     }
-
-    /// The table's columns: the time, then the decoder's in the same order.
-    fn table_batch(
-        &self,
-        fields: &RecordBatch,
-        times: ArrayRef,
-    ) -> Result<RecordBatch, arrow::error::ArrowError> {
-        let mut columns = vec![times];
-        let schema = fields.schema();
-        let own = schema.fields().iter().zip(fields.columns());
-        columns.extend(own.filter(|(field, _)| field.name() != TIME).map(|(_, it)| Arc::clone(it)));
-        // Rows whose time is missing are still here: the time's field does not allow them.
-        let nullable =
-            self.columns.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
-        RecordBatch::try_new(Arc::new(ArrowSchema::new(nullable.collect::<Vec<_>>())), columns)
-    }
-
-    fn letters(
-        &self,
-        part: &Part,
-        records: &[Record],
-        dead: &[(usize, &'static str, String)],
-    ) -> Result<Vec<Append>, Step> {
-        let target = dead::partition(self.store, self.component)?;
-        let now = self.clock.now_ms();
-        let mut builder = BatchBuilder::new(Codec::None);
-        let mut appends = Vec::new();
-        let letter = |stage, reason, offset, key, value| DeadLetter {
-            component: self.component,
-            stage,
-            reason,
-            topic: Some(&part.topic),
-            partition: Some(part.number),
-            offset: Some(offset),
-            key,
-            value,
-        };
-        for (at, stage, reason) in dead {
-            let Some(record) = records.get(*at) else { continue };
-            let (key, value) = (record.key.as_deref(), record.value.as_deref());
-            if builder.len_bytes() + value.map_or(0, <[u8]>::len) > LETTERS_BYTES {
-                flush(target, &mut builder, &mut appends);
-            }
-            letter(stage, reason, record.offset, key, value).push(&mut builder, now);
-        }
-        if let Some(bad) = part.bad() {
-            flush(target, &mut builder, &mut appends);
-            letter("read", &bad.reason, bad.first_offset, None, Some(&bad.bytes))
-                .push(&mut builder, now);
-        }
-        flush(target, &mut builder, &mut appends);
-        Ok(appends)
-    }
-}
-
-fn flush(part: PartId, builder: &mut BatchBuilder, appends: &mut Vec<Append>) {
-    if let Some(batch) = builder.finish() {
-        appends.push(Append { part, batch });
-    }
+    Ok(values)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::any::TypeId;
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
 
 #[derive(Debug)]
-pub(super) struct StreamDialect;
+pub(crate) struct StreamDialect;
 
 impl Dialect for StreamDialect {
     /// Parts of the parser ask for the dialect itself.

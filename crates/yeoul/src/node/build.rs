@@ -6,10 +6,9 @@ use serde_json::{Value, json};
 use yeoul_base::{NewTopic, Store, StoreError};
 use yeoul_connect::{SourceContext, SourceHandle, SourceState};
 use yeoul_format::Schema;
-use yeoul_pipeline::{Granularity, Named, Pipeline, SourceSpec, StreamSpec, TableSpec, TopicSpec};
+use yeoul_pipeline::{Named, Pipeline, SourceSpec, StreamSpec, TableSpec, TopicSpec};
 use yeoul_stream::{
-    Lookups, State, Status, StreamContext, StreamHandle, TableContext, TableHandle, TableIngest,
-    TimeColumn,
+    Lookups, State, Status, StreamContext, StreamHandle, TableContext, TableHandle,
 };
 use yeoul_table::Table;
 use yeoul_web::dto::{NodeKind, NodeState};
@@ -91,22 +90,9 @@ impl Node {
         pipeline: &Pipeline,
         table: &Named<TableSpec>,
     ) -> Result<Box<dyn Component>, Failure> {
-        let spec = &table.spec;
-        let mut ingest = TableIngest::new(&table.name, &spec.from);
-        ingest.time = spec.time.as_ref().map(|time| TimeColumn {
-            column: time.column.clone(),
-            format: time.format.clone(),
-            zone: time.zone.as_deref().and_then(|zone| zone.parse().ok()),
-        });
-        ingest.timezone = pipeline.timezone;
-        ingest.granularity = match spec.partition {
-            Granularity::Hour => yeoul_table::Granularity::Hour,
-            Granularity::Day => yeoul_table::Granularity::Day,
-            Granularity::Month => yeoul_table::Granularity::Month,
-            Granularity::Year => yeoul_table::Granularity::Year,
-        };
-        ingest.retention = spec.retention.time.map(|time| time.0);
-        ingest.retention_bytes = spec.retention.bytes.map(|size| size.0);
+        let ingest = super::ingest::ingest(pipeline, table)
+            .map_err(|problem| Failure::new(format!("table `{}`: {problem}", table.name)))?;
+        let topic = ingest.topic.clone();
         let catalog = Arc::clone(self.engine.catalog());
         let context = TableContext {
             store: Arc::clone(&self.store),
@@ -115,7 +101,7 @@ impl Node {
             opened: Arc::new(move |table: Arc<Table>| catalog.put_table(table)),
         };
         let handle = yeoul_stream::start_table(ingest, context)?;
-        let (name, topic) = (table.name.clone(), spec.from.clone());
+        let name = table.name.clone();
         let catalog = Arc::clone(self.engine.catalog());
         Ok(Box::new(IngestedTable { name, topic, handle, catalog }))
     }

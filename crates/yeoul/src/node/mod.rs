@@ -5,6 +5,7 @@ mod build;
 mod describe;
 mod face;
 mod flow;
+mod ingest;
 mod metrics;
 pub(crate) mod plan;
 mod positions;

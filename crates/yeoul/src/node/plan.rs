@@ -103,7 +103,20 @@ impl Plans {
             }
         }
         problems.extend(pipelines.iter().flat_map(bad_settings));
+        problems.extend(pipelines.iter().flat_map(|pipeline| self.bad_tables(pipeline)));
         if problems.is_empty() { Ok(()) } else { Err(Report { problems }) }
+    }
+
+    /// Tables that could not be fed; those whose topic's columns are known only with their
+    /// records are looked at as far as they can be.
+    fn bad_tables(&self, pipeline: &Pipeline) -> Vec<Problem> {
+        let check = |table: &Named<yeoul_pipeline::TableSpec>| {
+            let columns = self.schema(&table.spec.from);
+            let problem = super::ingest::check(pipeline, table, columns).err()?;
+            let fields: Vec<_> = problem.fields.iter().map(String::as_str).collect();
+            Some(pipeline.problem_at(table, &fields, &problem.message, problem.hint))
+        };
+        pipeline.tables.iter().filter_map(check).collect()
     }
 
     pub(crate) fn schema(&self, topic: &str) -> Option<&Schema> {

@@ -172,3 +172,29 @@ fn questions_without_an_answer() {
     told!("tap_unknown", folder, refused(&["tap", "nobody"]));
     told!("dead_unknown", folder, refused(&["dead", "show", "stream/nobody"]));
 }
+
+#[test]
+fn what_a_table_cannot_make_is_shown_at_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = "\
+tables:
+  films:
+    from: odd
+    time: { column: at, missing: soon }
+  more:
+    from: odd
+    transform:
+      upper: upper(nam)
+  less:
+    from: odd
+    rollup:
+      by: minute
+      dimensions: [name]
+      metrics:
+        rows: count(*)
+        typical: median(id)
+";
+    let bad = GOOD.replace("tables:\n  films: { from: odd }\n", table);
+    fs::write(folder.path().join("films.yaml"), bad).unwrap();
+    told!("table_cannot", folder.path(), refused(folder.path(), &["check", "films.yaml"], ""));
+}

@@ -1,8 +1,9 @@
 //! Date patterns as Spark and Java write them (`yyyy-MM-dd HH:mm:ss.SSS`), for reading and
 //! writing local times.
 //!
-//! Letters: `y u M d H h m s S a E D` and the zone's `X x Z V z`; text stands in single quotes
-//! (two of them make one). Another letter is an error when the pattern is read, never a guess.
+//! Letters: `y u Y M d H k h K m s S a E D` and the zone's `X x Z V z`; text stands in single
+//! quotes (two of them make one). Another letter is an error when the pattern is read, never a
+//! guess. `x` is an offset as in Java; Joda's week year is refused by [`parse_joda`].
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Timelike};
 use chrono_tz::Tz;
@@ -44,10 +45,31 @@ impl Item {
     fn is_number(&self) -> bool {
         match self {
             Self::Field('M', count) => *count < 3,
-            Self::Field(letter, _) => "yudHhmsSD".contains(*letter),
+            Self::Field(letter, _) => "yuYdHkhKmsSD".contains(*letter),
             Self::Text(text) => text.starts_with(|c: char| c.is_ascii_digit()),
         }
     }
+}
+
+/// Reads a pattern of Joda's, as Druid takes them: `x` and `w` are its week year and week, and
+/// three or more `Z` are a zone's name.
+///
+/// # Errors
+/// Which letter is not known.
+pub fn parse_joda(pattern: &str) -> Result<Pattern, String> {
+    let mut read = parse(pattern)?;
+    for item in &mut read.items {
+        match item {
+            Item::Field('x' | 'X', _) => {
+                return Err(format!(
+                    "week years in the date pattern `{pattern}` are not supported"
+                ));
+            }
+            Item::Field(letter @ 'Z', count) if *count >= 3 => *letter = 'V',
+            _ => {}
+        }
+    }
+    Ok(read)
 }
 
 /// Reads a pattern; the error says which letter is not known.
@@ -62,7 +84,7 @@ pub fn parse(pattern: &str) -> Result<Pattern, String> {
         if letter == '\'' {
             quoted(&mut chars, &mut text, pattern)?;
         } else if letter.is_ascii_alphabetic() {
-            if !"yuMdHhmsSaEDXxZVz".contains(letter) {
+            if !"yuYMdHkhKmsSaEDXxZVz".contains(letter) {
                 return Err(format!("`{letter}` in the date pattern `{pattern}` is not supported"));
             }
             if !text.is_empty() {
@@ -116,6 +138,8 @@ struct Found {
     nanos: u32,
     /// Seconds east of UTC.
     offset: Option<i32>,
+    /// By its name.
+    zone: Option<Tz>,
 }
 
 impl Pattern {
@@ -151,6 +175,7 @@ impl Pattern {
             second: 0,
             nanos: 0,
             offset: None,
+            zone: None,
         };
         let mut rest = text;
         for (index, item) in self.items.iter().enumerate() {
@@ -178,7 +203,7 @@ impl Found {
         let local = NaiveDateTime::new(date, time);
         match self.offset {
             Some(east) => Some(local.and_utc().timestamp_micros() - i64::from(east) * 1_000_000),
-            None => local_to_utc(local, zone),
+            None => local_to_utc(local, self.zone.unwrap_or(zone)),
         }
     }
 }
@@ -209,14 +234,16 @@ fn write_field(
     };
     let number = |value: i64, out: &mut String| out.push_str(&format!("{value:0count$}"));
     match letter {
-        'y' | 'u' if count == 2 => number(i64::from(local.year().rem_euclid(100)), out),
-        'y' | 'u' => number(i64::from(local.year()), out),
+        'y' | 'u' | 'Y' if count == 2 => number(i64::from(local.year().rem_euclid(100)), out),
+        'y' | 'u' | 'Y' => number(i64::from(local.year()), out),
         'M' if count > 2 => named(&MONTHS, local.month0(), out),
         'M' => number(i64::from(local.month()), out),
         'd' => number(i64::from(local.day()), out),
         'D' => number(i64::from(local.ordinal()), out),
         'H' => number(i64::from(local.hour()), out),
+        'k' => number(i64::from((local.hour() + 23) % 24 + 1), out),
         'h' => number(i64::from(local.hour12().1), out),
+        'K' => number(i64::from(local.hour() % 12), out),
         'm' => number(i64::from(local.minute()), out),
         's' => number(i64::from(local.second()), out),
         'S' => {
@@ -271,12 +298,12 @@ fn read_field<'a>(
             found.offset = Some(east);
             return Some(after);
         }
-        'V' | 'z' => return None,
+        'V' | 'z' => return read_zone(rest, found),
         _ => {}
     }
     let (least, most) = match (letter, tight) {
         ('S', _) | (_, true) => (count, count),
-        ('y' | 'u', _) => (count, count.max(9)),
+        ('y' | 'u' | 'Y', _) => (count, count.max(9)),
         _ => (count, count.max(2)),
     };
     let digits = rest.bytes().take(most).take_while(u8::is_ascii_digit).count();
@@ -286,16 +313,46 @@ fn read_field<'a>(
     let (number, after) = rest.split_at_checked(digits)?;
     let value: u32 = number.parse().ok()?;
     match letter {
-        'y' | 'u' if count == 2 => found.year = 2000 + i32::try_from(value).ok()?,
-        'y' | 'u' => found.year = i32::try_from(value).ok()?,
+        'y' | 'u' | 'Y' if count == 2 => found.year = 2000 + i32::try_from(value).ok()?,
+        'y' | 'u' | 'Y' => found.year = i32::try_from(value).ok()?,
         'M' => found.month = value,
         'd' => found.day = value,
         'D' => found.day_of_year = Some(value),
-        'H' | 'h' => found.hour = value,
+        'k' => found.hour = value % 24,
+        'H' | 'h' | 'K' => found.hour = value,
         'm' => found.minute = value,
         's' => found.second = value,
         _ => found.nanos = value * 10u32.pow(9u32.checked_sub(u32::try_from(digits).ok()?)?),
     }
+    Some(after)
+}
+
+/// A zone's name: IANA's, `UTC`, `GMT`, `Z`, or an abbreviation that means one zone to most.
+fn read_zone<'a>(rest: &'a str, found: &mut Found) -> Option<&'a str> {
+    const KNOWN: [(&str, Tz); 12] = [
+        ("Z", Tz::UTC),
+        ("EST", Tz::America__New_York),
+        ("EDT", Tz::America__New_York),
+        ("CST", Tz::America__Chicago),
+        ("CDT", Tz::America__Chicago),
+        ("MST", Tz::America__Denver),
+        ("MDT", Tz::America__Denver),
+        ("PST", Tz::America__Los_Angeles),
+        ("PDT", Tz::America__Los_Angeles),
+        ("KST", Tz::Asia__Seoul),
+        ("JST", Tz::Asia__Tokyo),
+        ("CEST", Tz::Europe__Berlin),
+    ];
+    if rest.starts_with(['+', '-']) {
+        let (east, after) = read_offset(rest)?;
+        found.offset = Some(east);
+        return Some(after);
+    }
+    let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '+');
+    let end = rest.find(|c| !of_name(c)).unwrap_or(rest.len());
+    let (name, after) = rest.split_at_checked(end)?;
+    let known = KNOWN.iter().find(|(known, _)| *known == name).map(|(_, zone)| *zone);
+    found.zone = Some(known.or_else(|| name.parse().ok())?);
     Some(after)
 }
 

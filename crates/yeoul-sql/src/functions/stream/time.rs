@@ -208,7 +208,10 @@ pub enum EpochUnit {
     Seconds,
     Millis,
     Micros,
-    /// By magnitude: below 10¹¹ seconds, below 10¹⁴ milliseconds, below 10¹⁷ microseconds.
+    /// Digits beyond the microsecond are cut.
+    Nanos,
+    /// By magnitude: below 10¹¹ seconds, below 10¹⁴ milliseconds, below 10¹⁷ microseconds, else
+    /// nanoseconds.
     Auto,
 }
 
@@ -219,11 +222,12 @@ impl EpochUnit {
             Self::Seconds => 1_000_000,
             Self::Millis => 1_000,
             Self::Micros => 1,
+            Self::Nanos => return Some(value.div_euclid(1_000)),
             Self::Auto => match value.unsigned_abs() {
                 0..100_000_000_000 => 1_000_000,
                 100_000_000_000..100_000_000_000_000 => 1_000,
                 100_000_000_000_000..100_000_000_000_000_000 => 1,
-                _ => return None,
+                _ => return Some(value.div_euclid(1_000)),
             },
         };
         value.checked_mul(factor).filter(|micros| micros.unsigned_abs() <= max_micros())
@@ -327,10 +331,12 @@ impl TimeReader {
             EpochUnit::Seconds => 1e6,
             EpochUnit::Millis => 1e3,
             EpochUnit::Micros => 1.0,
+            EpochUnit::Nanos => 1e-3,
             EpochUnit::Auto => match number.abs() {
                 magnitude if magnitude < 1e11 => 1e6,
                 magnitude if magnitude < 1e14 => 1e3,
-                _ => 1.0,
+                magnitude if magnitude < 1e17 => 1.0,
+                _ => 1e-3,
             },
         };
         let micros = (number * factor).round();
@@ -345,10 +351,13 @@ impl TimeReader {
         }
     }
 
-    /// Nine and more digits are an epoch number that came as text; fewer could be a date.
+    /// An epoch number that came as text. Seconds, and where the unit is to be guessed, have nine
+    /// and more digits: fewer could be a date.
     fn digits(&self, text: &str) -> Option<i64> {
-        let plain = text.len() >= 9 && text.bytes().all(|byte| byte.is_ascii_digit());
-        if plain { self.unit.micros(text.parse().ok()?) } else { None }
+        let bare = text.strip_prefix('-').unwrap_or(text);
+        let plain = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_digit());
+        let told = !matches!(self.unit, EpochUnit::Auto | EpochUnit::Seconds) || text.len() >= 9;
+        if plain && told { self.unit.micros(text.parse().ok()?) } else { None }
     }
 
     fn lists(

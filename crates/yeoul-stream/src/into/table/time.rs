@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, TimestampMicrosecondArray};
 use chrono_tz::Tz;
-use yeoul_format::Schema;
 use yeoul_sql::functions::stream::pattern;
 use yeoul_sql::functions::stream::time::{EpochUnit, TimeReader};
 
@@ -12,11 +11,49 @@ use yeoul_sql::functions::stream::time::{EpochUnit, TimeReader};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeColumn {
     pub column: String,
-    /// `None` or `auto`: by the column's type, numbers by their magnitude. `iso`, `s`, `ms`,
-    /// `us`, `array`, or a pattern such as `yyyy-MM-dd HH:mm:ss`.
-    pub format: Option<String>,
+    pub format: TimeFormat,
     /// Of text without an offset; `None`: the table's.
     pub zone: Option<Tz>,
+    /// The time of records that have none.
+    pub missing: Option<Missing>,
+}
+
+/// How a time is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum TimeFormat {
+    /// By the column's type: text is ISO or nearly, numbers count seconds to nanoseconds by
+    /// their magnitude, arrays are year, month, day, hour ….
+    #[default]
+    Auto,
+    /// As `Auto`, but numbers, also those written as text, count this since 1970.
+    Epoch(EpochUnit),
+    /// A date pattern with the letters of Java and Spark.
+    Pattern(String),
+    /// A date pattern with the letters of Joda, which Druid takes.
+    Joda(String),
+}
+
+impl TimeFormat {
+    /// As a pipeline file writes it: a name, or a pattern.
+    pub fn named(text: &str) -> Self {
+        match text {
+            "auto" | "iso" | "array" => Self::Auto,
+            "s" | "posix" | "seconds" => Self::Epoch(EpochUnit::Seconds),
+            "ms" | "millis" => Self::Epoch(EpochUnit::Millis),
+            "us" | "micro" | "micros" => Self::Epoch(EpochUnit::Micros),
+            "ns" | "nano" | "nanos" => Self::Epoch(EpochUnit::Nanos),
+            pattern => Self::Pattern(pattern.to_owned()),
+        }
+    }
+}
+
+/// A time for records without a usable one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missing {
+    /// Microseconds since 1970, UTC.
+    pub micros: i64,
+    /// Also where something stands that is not a time; else such a record is dead.
+    pub also_unreadable: bool,
 }
 
 /// Times with null and a reason (by row) where there is none.
@@ -24,51 +61,55 @@ pub(super) type Times = (ArrayRef, Vec<(usize, String)>);
 
 impl TimeColumn {
     pub fn new(column: impl Into<String>) -> Self {
-        Self { column: column.into(), format: None, zone: None }
+        let format = TimeFormat::default();
+        Self { column: column.into(), format, zone: None, missing: None }
     }
 
     /// # Errors
-    /// The topic has no such column, or the pattern is none; for the person who wrote it.
-    pub fn check(&self, schema: &Schema) -> Result<(), String> {
-        self.reader(Tz::UTC)?;
-        if schema.column(&self.column).is_some() {
-            return Ok(());
-        }
-        let names: Vec<_> = schema.columns.iter().map(|column| column.name.as_str()).collect();
-        Err(format!(
-            "`time:` names the column `{}`, which the topic does not have; it has: {}",
-            self.column,
-            names.join(", ")
-        ))
-    }
-
-    fn reader(&self, zone: Tz) -> Result<TimeReader, String> {
+    /// The pattern is none; for the person who wrote it.
+    pub fn reader(&self, zone: Tz) -> Result<TimeReader, String> {
         let zone = self.zone.unwrap_or(zone);
-        let (pattern, unit) = match self.format.as_deref() {
-            None | Some("auto" | "iso" | "array") => (None, EpochUnit::Auto),
-            Some("s") => (None, EpochUnit::Seconds),
-            Some("ms") => (None, EpochUnit::Millis),
-            Some("us") => (None, EpochUnit::Micros),
-            Some(text) => (Some(pattern::parse(text)?), EpochUnit::Auto),
+        let (pattern, unit) = match &self.format {
+            TimeFormat::Auto => (None, EpochUnit::Auto),
+            TimeFormat::Epoch(unit) => (None, *unit),
+            TimeFormat::Pattern(text) => (Some(pattern::parse(text)?), EpochUnit::Auto),
+            TimeFormat::Joda(text) => (Some(pattern::parse_joda(text)?), EpochUnit::Auto),
         };
         Ok(TimeReader { pattern, zone, unit })
     }
 
-    pub(super) fn read(&self, rows: &RecordBatch, zone: Tz) -> Result<Times, String> {
-        let column = rows
-            .column_by_name(&self.column)
-            .ok_or_else(|| format!("there is no column `{}`", self.column))?;
+    /// Reads the times of `column`.
+    ///
+    /// # Errors
+    /// The column's type cannot hold times.
+    pub(super) fn read(&self, column: &ArrayRef, reader: &TimeReader) -> Result<Times, String> {
         let mut bad = Vec::new();
-        let times = self.reader(zone)?.read(column, |row, reason| {
+        let told = |row, reason: String| {
             bad.push((row, format!("column `{}`: {reason}", self.column)));
             Ok(())
-        });
-        let times = times.map_err(|error| error.strip_backtrace())?;
-        for row in 0..column.len() {
-            if column.is_null(row) {
-                bad.push((row, format!("column `{}`: no time", self.column)));
+        };
+        let times = reader.read(column, told).map_err(|error| error.strip_backtrace())?;
+        let times = match self.missing {
+            Some(missing) => {
+                let filled = (0..times.len()).map(|row| {
+                    let unreadable = times.is_null(row) && column.is_valid(row);
+                    let keep = times.is_valid(row) || unreadable && !missing.also_unreadable;
+                    if keep {
+                        times.is_valid(row).then(|| times.value(row))
+                    } else {
+                        Some(missing.micros)
+                    }
+                });
+                let filled: TimestampMicrosecondArray = filled.collect();
+                bad.retain(|(row, _)| filled.is_null(*row));
+                filled.with_timezone("UTC")
             }
-        }
+            None => {
+                let none = (0..column.len()).filter(|row| column.is_null(*row));
+                bad.extend(none.map(|row| (row, format!("column `{}`: no time", self.column))));
+                times
+            }
+        };
         bad.sort_by_key(|(row, _)| *row);
         Ok((Arc::new(times), bad))
     }
