@@ -31,7 +31,7 @@ pub struct Input<'a> {
 /// The states of one aggregate for groups `0..groups()`.
 ///
 /// In all methods a group beyond `total`, or arrays of other lengths than `groups`, are errors.
-pub trait Accumulator: Debug + Send {
+pub trait Accumulator: Debug + Send + Sync {
     /// Adds a row to the group at its index. `total`: how many groups there are now.
     fn update(&mut self, groups: &[usize], total: usize, input: Input<'_>) -> Result<(), AggError>;
 

@@ -13,7 +13,7 @@ use crate::accumulator::{Accumulator, Input, check, missing};
 use crate::error::AggError;
 
 /// One kind of sketch.
-pub(crate) trait Sketch: Clone + Debug + Send + 'static {
+pub(crate) trait Sketch: Clone + Debug + Send + Sync + 'static {
     const NAME: &'static str;
     /// What is added.
     type Item;

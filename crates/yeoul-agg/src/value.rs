@@ -18,7 +18,7 @@ use crate::aggregate::Kind;
 use crate::error::AggError;
 
 /// A value of one [`Kind`].
-pub(crate) trait Value: Clone + Debug + Send + 'static {
+pub(crate) trait Value: Clone + Debug + Send + Sync + 'static {
     const KIND: Kind;
     type Array: Array;
 

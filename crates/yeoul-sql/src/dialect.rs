@@ -15,6 +15,8 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
+use yeoul_table::TIME;
+
 use crate::error::{ErrorKind, SqlError};
 use crate::names::Unnamed;
 use crate::options::{Parameter, QueryOptions};
@@ -42,6 +44,19 @@ pub(crate) fn rewrite(
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
+}
+
+/// Says where a name comes from that the text does not have.
+pub(crate) fn explain(error: SqlError, sql: &str) -> SqlError {
+    let sql = sql.to_ascii_lowercase();
+    let by_time = sql.contains("latest(") || sql.contains("earliest(");
+    if by_time && !sql.contains(TIME) && error.to_string().contains(TIME) {
+        return error.hint(
+            "LATEST and EARLIEST go by the column __time: where there is none, use \
+             LATEST_BY(x, time) and EARLIEST_BY(x, time)",
+        );
+    }
+    error
 }
 
 /// Names columns without one as Druid does.
@@ -202,6 +217,15 @@ impl Rewrite<'_> {
                 estimate.name = name_of("approx_count_distinct");
                 estimate.args = list([(*counted).clone()]);
                 Expr::Function(estimate)
+            }
+            // The value at the largest or smallest time of the table.
+            ("latest" | "earliest", [of, rest @ ..]) => {
+                let time = Expr::Identifier(Ident::with_quote('"', TIME));
+                let args = [(*of).clone(), time].into_iter();
+                let mut by = function.clone();
+                by.name = name_of(if name == "latest" { "latest_by" } else { "earliest_by" });
+                by.args = list(args.chain(rest.iter().map(|&arg| arg.clone())));
+                Expr::Function(by)
             }
             ("timestampadd", [unit, count, time]) => {
                 let period = period(&unit_of(unit)?)?;

@@ -253,7 +253,8 @@ impl Engine {
         dialect::rewrite(&mut parsed.query, options, self.options.clock.now_ms())?;
         let inputs = names::resolve(&self.catalog, &mut parsed.query)?;
         let state = self.state(&inputs, options)?;
-        let plan = state.statement_to_plan(parsed.into_statement()).await?;
+        let plan = state.statement_to_plan(parsed.into_statement()).await;
+        let plan = plan.map_err(|error| dialect::explain(error.into(), sql))?;
         finish(state, plan, inputs, options)
     }
 

@@ -1,4 +1,5 @@
 //! Functions by face: a name means what the people of that face expect it to mean.
 
+mod aggregate;
 pub mod druid;
 pub mod stream;

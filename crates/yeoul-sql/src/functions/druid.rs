@@ -4,8 +4,7 @@
 mod period;
 mod time;
 
-use datafusion::functions_aggregate::approx_distinct::approx_distinct_udaf;
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
 
 pub use period::Period;
@@ -15,13 +14,7 @@ pub fn register(session: &SessionContext) {
     for function in time::FUNCTIONS {
         session.register_udf(ScalarUDF::new_from_impl(time::TimeFunction::new(function)));
     }
-    let distinct = AggregateUDF::clone(&approx_distinct_udaf()).with_aliases([
-        "approx_count_distinct",
-        "approx_count_distinct_builtin",
-        "approx_count_distinct_ds_hll",
-        "approx_count_distinct_ds_theta",
-    ]);
-    session.register_udaf(distinct);
+    super::aggregate::register(session);
     register_aliases(session);
 }
 

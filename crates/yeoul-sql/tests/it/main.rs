@@ -11,6 +11,7 @@ mod engine;
 mod limits;
 mod live;
 mod options;
+mod rollup;
 mod slt;
 
 use std::sync::Arc;

@@ -86,6 +86,11 @@ fn druid() {
 }
 
 #[test]
+fn aggregates() {
+    run("aggregates.slt", include_str!("slt/aggregates.slt"));
+}
+
+#[test]
 fn topics() {
     run("topics.slt", include_str!("slt/topics.slt"));
 }
