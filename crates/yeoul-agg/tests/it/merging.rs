@@ -262,3 +262,40 @@ fn estimates_are_within_their_error() {
     let median = sketches::quantiles(sketch.as_binary::<i32>().value(0), &[0.5]).unwrap().unwrap();
     assert!((median[0] / 100_000.0 - 1.0).abs() < 0.05, "{median:?}");
 }
+
+/// What updates cost: `cargo test -p yeoul-agg --test it -- --ignored --nocapture cost`.
+#[test]
+#[ignore = "measures"]
+#[allow(clippy::print_stdout, clippy::disallowed_methods, reason = "measures")]
+fn cost_of_updates() {
+    const ROWS: usize = 1_600_000;
+    const BATCH: usize = 8_192;
+    let cpu = || {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
+    };
+    let number = |row: usize| (row as i64).wrapping_mul(2_654_435_761) % 1_000_003;
+    let aggregates = [
+        Aggregate::Sum,
+        Aggregate::Hll { lg_k: 12 },
+        Aggregate::Theta { lg_k: 14 },
+        Aggregate::Quantiles { k: 128 },
+    ];
+    for aggregate in aggregates {
+        for groups in [1, 1_000, ROWS] {
+            let mut accumulator = aggregate.accumulator(Some(&DataType::Int64)).unwrap();
+            let mut took = 0.0;
+            for from in (0..ROWS).step_by(BATCH) {
+                let rows = from..(from + BATCH).min(ROWS);
+                let values: ArrayRef = Arc::new(rows.clone().map(number).collect::<Int64Array>());
+                let of_rows: Vec<usize> = rows.map(|row| row % groups).collect();
+                let input = Input { values: Some(&values), ..Input::default() };
+                let before = cpu();
+                accumulator.update(&of_rows, groups, input).unwrap();
+                took += cpu() - before;
+            }
+            let (rate, mib) = (ROWS as f64 / took / 1e6, accumulator.size_bytes() >> 20);
+            println!("{aggregate}, {groups} groups: {rate:.1} M rows per CPU-second, {mib} MiB");
+        }
+    }
+}

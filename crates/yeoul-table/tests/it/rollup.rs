@@ -293,3 +293,46 @@ fn times_are_rounded_as_druid_rounds_them() {
     assert_eq!(RollupBy::All.floor(us, Month), day - 17 * 24 * 60 * MINUTE_US);
     assert!("fortnight".parse::<RollupBy>().is_err());
 }
+
+/// What rolling up costs: `cargo test -p yeoul-table --test it -- --ignored --nocapture cost`.
+#[test]
+#[ignore = "measures"]
+#[allow(clippy::print_stdout, reason = "measures")]
+fn cost_of_rollup() {
+    let cpu = || {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
+    };
+    for metrics in [1, 3, 9] {
+        let mut spec = spec();
+        spec.limits.rows = usize::MAX;
+        let rollup = spec.rollup.as_mut().unwrap();
+        rollup.metrics.truncate(metrics);
+        let mut fields = vec![time_field(), Field::new("city", DataType::Utf8, true)];
+        let inputs = rollup.metrics.iter().filter(|metric| metric.input.is_some());
+        fields.extend(inputs.map(|metric| Field::new(&metric.name, DataType::Int64, true)));
+        spec.columns = Arc::new(Schema::new(fields));
+        let world = World::new();
+        let table = world.try_open(spec).unwrap();
+        let columns = Arc::clone(&table.spec().columns);
+        let cities = ["서울", "부산", "대구", "인천", "광주", "대전", "울산", "세종"];
+        let (mut took, batch, batches) = (0.0, 8_192_i64, 60);
+        for step in 0..batches {
+            let row = |offset: i64| Row {
+                us: offset * 10_000,
+                city: cities.get((offset * 7 % 8) as usize).copied(),
+                n: Some(offset * 31 % 1_000),
+                partition: 0,
+                offset,
+            };
+            let rows: Vec<Row> = (step * batch..(step + 1) * batch).map(row).collect();
+            let rows: Vec<&Row> = rows.iter().collect();
+            let before = cpu();
+            append(&table, &columns, &rows);
+            took += cpu() - before;
+        }
+        let rate = (batch * batches) as f64 / took / 1e6;
+        let left = table.snapshot().rows();
+        println!("{metrics} metrics: {rate:.2} M rows per CPU-second, {left} rows left");
+    }
+}
