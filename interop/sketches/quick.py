@@ -7,6 +7,7 @@ Quantiles: both read both; below the size where values are left out the bytes ar
 in the other's bytes the values that the other finds.
 Bytes that were cut or changed are an error of the query, and the node goes on.
 """
+import json
 import os
 import pathlib
 import random
@@ -18,7 +19,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from yeoul_node import Failed, HttpFailure, Node, check  # noqa: E402
 
 HOME = pathlib.Path(os.environ.get("YEOUL_SKETCHES", pathlib.Path.home() / ".cache/yeoul/sketches"))
-SIZES = [0, 1, 2, 7, 8, 9, 24, 25, 100, 384, 385, 2_000, 50_000]
+SIZES = [0, 1, 7, 8, 24, 25, 384, 385, 2_000]
+LARGE = 30_000
 # How SQL and Python make the value of a number.
 TYPES = {
     "long": ("v - 3", lambda v: v - 3),
@@ -39,14 +41,15 @@ def made(node, call, size):
 
 
 def asked(node, call, sketch):
-    return node.sql(f"SELECT {call.format(f"decode('{sketch.hex()}', 'hex')")}")[0][0]
+    literal = f"decode('{sketch.hex()}', 'hex')"
+    return node.sql(f"SELECT {call.format(literal)}")[0][0]
 
 
 def hll(node, ds):
     pairs = 0
     for name, (sql, value) in TYPES.items():
         for lg_k in (4, 8, 12):
-            for size in SIZES:
+            for size in SIZES + [LARGE] * (name == "long"):
                 where = f"hll {name} lg_k {lg_k} of {size}"
                 kinds = {kind: ds.hll_sketch(lg_k, kind) for kind in (ds.HLL_4, ds.HLL_6, ds.HLL_8)}
                 for number in range(size):
@@ -79,7 +82,7 @@ def theta(node, ds):
     pairs = 0
     for name, (sql, value) in TYPES.items():
         for lg_k in (5, 10):
-            for size in SIZES:
+            for size in SIZES + [LARGE] * (name == "long"):
                 where = f"theta {name} lg_k {lg_k} of {size}"
                 sketch = ds.update_theta_sketch(lg_k)
                 for number in range(size):
@@ -98,7 +101,7 @@ def theta(node, ds):
 def quantiles(node, ds):
     pairs = 0
     for k in (2, 16, 128):
-        for size in SIZES:
+        for size in [*SIZES, LARGE]:
             where = f"quantiles k {k} of {size}"
             sketch = ds.quantiles_doubles_sketch(k)
             for number in range(size):
@@ -114,7 +117,7 @@ def quantiles(node, ds):
             for bytes_, theirs_of in ((ours, read), (theirs, sketch)):
                 wanted = [theirs_of.get_quantile(rank, True) for rank in RANKS]
                 got = asked(node, f"DS_GET_QUANTILES({{}}, {', '.join(map(str, RANKS))})", bytes_)
-                check(got == wanted, f"{where}: {got}, theirs {wanted}")
+                check(json.loads(got) == wanted, f"{where}: {got}, theirs {wanted}")
                 pairs += 1
     return pairs
 

@@ -16,6 +16,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::row::{RowConverter, SortField};
 use yeoul_agg::Aggregate;
 
 use crate::error::TableError;
@@ -187,8 +188,10 @@ impl Rollup {
         for name in &self.dimensions {
             let field = appended.field_with_name(name);
             let field = field.map_err(|_| format!("no column for the dimension `{name}`"))?;
-            if field.data_type().is_nested() {
-                return Err(format!("`{name}` cannot be a dimension: it is nested"));
+            // Lists are compared as a whole.
+            if !RowConverter::supports_fields(&[SortField::new(field.data_type().clone())]) {
+                let found = field.data_type();
+                return Err(format!("`{name}` cannot be a dimension: its type is {found}"));
             }
             add(field.clone())?;
         }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder,
+    TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -242,6 +243,50 @@ fn an_append_is_perfect_and_chunks_are_merged_where_they_join() {
     assert_eq!((ranges.len(), ranges[0].first, ranges[0].last, ranges[0].rows), (1, 0, 999, 1_000));
     let report = table.seal().unwrap().unwrap();
     assert_eq!((report.rows, report.files), (1, 1));
+}
+
+#[test]
+fn a_dimension_may_be_a_list() {
+    let tags = Arc::new(Field::new_list_field(DataType::Utf8, true));
+    let fields = vec![time_field(), Field::new("tags", DataType::List(tags), true)];
+    let mut spec = TableSpec::new("tagged", "t", Arc::new(Schema::new(fields)));
+    spec.rollup = Some(Rollup {
+        by: RollupBy::Hour,
+        dimensions: vec!["tags".into()],
+        metrics: vec![metric("rows", Aggregate::Count, None)],
+    });
+    let world = World::new();
+    let table = world.try_open(spec).unwrap();
+    let columns = Arc::clone(&table.spec().columns);
+    for step in 0..3 {
+        let mut lists = ListBuilder::new(StringBuilder::new());
+        for list in
+            [Some(vec!["a", "b"]), Some(vec!["b"]), None, Some(vec![]), Some(vec!["a", "b"])]
+        {
+            lists.append_option(list.map(|list| list.into_iter().map(Some)));
+        }
+        let times = TimestampMicrosecondArray::from_iter_values(0..5).with_timezone("UTC");
+        let arrays: Vec<ArrayRef> = vec![Arc::new(times), Arc::new(lists.finish())];
+        let (from, next) = (step * 5, step * 5 + 5);
+        table
+            .append(Rows {
+                part: PartId(7),
+                partition: 0,
+                from,
+                next,
+                rows: Some(RecordBatch::try_new(Arc::clone(&columns), arrays).unwrap()),
+                offsets: (from..next).collect(),
+                fates: Fates { read: 5, used: 5, out: 5, ..Fates::default() },
+                dead: Vec::new(),
+            })
+            .unwrap();
+    }
+    table.seal().unwrap();
+    let all = batches(&table.snapshot());
+    let mut counts: Vec<i64> =
+        all[0].column_by_name("rows").unwrap().as_primitive::<Int64Type>().values().to_vec();
+    counts.sort_unstable();
+    assert_eq!(counts, [3, 3, 3, 6]);
 }
 
 #[test]
