@@ -9,9 +9,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CeilFloorKind, DataType, DateTimeField, DuplicateTreatment, Expr, Function,
-    FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
-    ObjectNamePart, Select, SelectItem, SetExpr, Statement, UnaryOperator, Value, ValueWithSpan,
-    Visit, VisitMut, Visitor, VisitorMut,
+    FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments,
+    Ident, ObjectName, ObjectNamePart, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr,
+    Statement, UnaryOperator, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
@@ -80,6 +80,27 @@ fn number_columns(body: &mut SetExpr) {
     }
 }
 
+/// `ORDER BY SUM(n)` beside `SUM(n) AS n`: the planner would look for a sum of the alias. What is
+/// written as a column is written is that column.
+fn order_by_place(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_ref() else { return };
+    let Some(OrderBy { kind: OrderByKind::Expressions(keys), .. }) = &mut query.order_by else {
+        return;
+    };
+    for key in keys {
+        if matches!(key.expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_)) {
+            continue;
+        }
+        let same = select.projection.iter().position(|item| match item {
+            SelectItem::ExprWithAlias { expr, .. } => *expr == key.expr,
+            _ => false,
+        });
+        if let Some(at) = same {
+            key.expr = number((at + 1).to_string());
+        }
+    }
+}
+
 /// Where each `?` stands: the tree is not walked in the order of the text.
 #[derive(Default)]
 struct Places(BTreeSet<Location>);
@@ -134,6 +155,11 @@ impl VisitorMut for Rewrite<'_> {
         ControlFlow::Continue(())
     }
 
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        order_by_place(query);
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         match self.change(expr) {
             Ok(Some(changed)) => {
@@ -156,10 +182,14 @@ impl Rewrite<'_> {
             Expr::Extract { field, expr, .. } => {
                 call("time_extract", [expr.as_ref().clone(), text(&unit_name(field))])
             }
-            Expr::Floor { expr, field: CeilFloorKind::DateTimeField(field) } => {
+            Expr::Floor { expr, field: CeilFloorKind::DateTimeField(field) }
+                if *field != DateTimeField::NoDateTime =>
+            {
                 call("time_floor", [expr.as_ref().clone(), text(period(&unit_name(field))?)])
             }
-            Expr::Ceil { expr, field: CeilFloorKind::DateTimeField(field) } => {
+            Expr::Ceil { expr, field: CeilFloorKind::DateTimeField(field) }
+                if *field != DateTimeField::NoDateTime =>
+            {
                 call("time_ceil", [expr.as_ref().clone(), text(period(&unit_name(field))?)])
             }
             Expr::Substring { expr, substring_from, substring_for, .. } => {
@@ -178,6 +208,7 @@ impl Rewrite<'_> {
                 };
                 call(name, [left.as_ref().clone(), right.as_ref().clone()])
             }
+            Expr::Array(array) => call("make_array", array.elem.iter().cloned()),
             Expr::Function(function) => return self.function(function),
             _ => return Ok(None),
         }))
@@ -201,13 +232,7 @@ impl Rewrite<'_> {
         let arguments = arguments(function);
         Ok(Some(match (name.as_str(), arguments.as_slice()) {
             ("now" | "current_timestamp" | "localtimestamp", []) => now(),
-            ("current_date" | "today", []) => Expr::Cast {
-                kind: datafusion::sql::sqlparser::ast::CastKind::Cast,
-                expr: Box::new(now()),
-                data_type: DataType::Date,
-                array: false,
-                format: None,
-            },
+            ("current_date" | "today", []) => cast(now(), DataType::Date),
             ("count", [counted])
                 if self.options.approximate_count_distinct
                     && function.over.is_none()
@@ -240,6 +265,21 @@ impl Rewrite<'_> {
                 Ok(period) => call("time_floor", [(*time).clone(), text(period)]),
                 Err(error) => return Err(error),
             },
+            ("json_value" | "json_query", _) => match returning(function) {
+                Some(ty) => {
+                    let mut plain = function.clone();
+                    if let FunctionArguments::List(list) = &mut plain.args {
+                        list.clauses.clear();
+                    }
+                    cast(Expr::Function(plain), ty)
+                }
+                None => return Ok(None),
+            },
+            ("mod", [left, right]) => Expr::BinaryOp {
+                left: Box::new((*left).clone()),
+                op: BinaryOperator::Modulo,
+                right: Box::new((*right).clone()),
+            },
             ("date_part", [unit, time]) => {
                 call("time_extract", [(*time).clone(), text(&unit_of(unit)?)])
             }
@@ -265,6 +305,15 @@ fn arguments(function: &Function) -> Vec<&Expr> {
         _ => None,
     };
     list.args.iter().map(plain).collect::<Option<_>>().unwrap_or_default()
+}
+
+/// The type after `RETURNING`.
+fn returning(function: &Function) -> Option<DataType> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    list.clauses.iter().find_map(|clause| match clause {
+        FunctionArgumentClause::JsonReturningClause(returning) => Some(returning.data_type.clone()),
+        _ => None,
+    })
 }
 
 fn unit_name(field: &DateTimeField) -> String {
@@ -321,7 +370,7 @@ fn list(args: impl IntoIterator<Item = Expr>) -> FunctionArguments {
     })
 }
 
-fn call(name: &str, args: impl IntoIterator<Item = Expr>) -> Expr {
+pub(crate) fn call(name: &str, args: impl IntoIterator<Item = Expr>) -> Expr {
     Expr::Function(Function {
         name: name_of(name),
         uses_odbc_syntax: false,
@@ -338,7 +387,7 @@ fn value(value: Value) -> Expr {
     Expr::Value(ValueWithSpan { value, span: Span::empty() })
 }
 
-fn text(value_: &str) -> Expr {
+pub(crate) fn text(value_: &str) -> Expr {
     value(Value::SingleQuotedString(value_.to_owned()))
 }
 
@@ -352,7 +401,7 @@ fn number(digits: String) -> Expr {
     }
 }
 
-fn cast(expr: Expr, data_type: DataType) -> Expr {
+pub(crate) fn cast(expr: Expr, data_type: DataType) -> Expr {
     Expr::Cast {
         kind: datafusion::sql::sqlparser::ast::CastKind::Cast,
         expr: Box::new(expr),

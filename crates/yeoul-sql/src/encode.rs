@@ -114,6 +114,13 @@ impl Rows {
         }
     }
 
+    /// The first column's value without quotes.
+    pub(crate) fn csv_plain(&self, row: usize, out: &mut String) {
+        if let Some(column) = self.columns.first() {
+            plain(column, row, self.style, out);
+        }
+    }
+
     fn value(&self, column: &Column, row: usize, out: &mut String) {
         if is_null(column, row) {
             out.push_str("null");

@@ -13,12 +13,14 @@ use datafusion::catalog::{
 };
 use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, GreedyMemoryPool, MemoryPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, ScalarUDF};
 use datafusion::object_store::ObjectStore;
 use datafusion::object_store::memory::InMemory;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
@@ -28,6 +30,7 @@ use crate::built::{self, Build, Pinned};
 use crate::catalog::{Catalog, DRUID, Routine, SCHEMAS, TOPIC};
 use crate::dialect;
 use crate::error::{ErrorKind, SqlError};
+use crate::functions::druid;
 use crate::live::Lives;
 use crate::names::{self, Inputs};
 use crate::options::{EngineOptions, QueryOptions};
@@ -260,14 +263,21 @@ impl Engine {
 
     /// What one query knows: its inputs and its time zone.
     fn state(&self, inputs: &Inputs, options: &QueryOptions) -> Result<SessionState, SqlError> {
-        let mut state = SessionStateBuilder::new_from_existing(self.base.clone())
-            .with_catalog_list(Arc::new(catalog_of(inputs)?));
+        let mut config = self.base.config().clone();
         if let Some(zone) = &options.zone {
-            let mut config = self.base.config().clone();
             config.options_mut().execution.time_zone = Some(zone_name(zone)?);
-            state = state.with_config(config);
         }
-        Ok(state.build())
+        // Without this, functions would run with a configuration of nobody's.
+        let mut props = ExecutionProps::new();
+        props.mark_start_execution(Arc::clone(config.options()));
+        let state = SessionStateBuilder::new_from_existing(self.base.clone())
+            .with_catalog_list(Arc::new(catalog_of(inputs)?))
+            .with_config(config)
+            .with_execution_props(props);
+        let mut state = state.build();
+        let lookup = ScalarUDF::new_from_impl(druid::Lookup::new(Arc::clone(&self.catalog)));
+        state.register_udf(Arc::new(lookup))?;
+        Ok(state)
     }
 }
 
@@ -298,7 +308,7 @@ fn finish(
 
 /// A zone by its name, as it is spelled.
 pub(crate) fn zone_name(zone: &str) -> Result<String, SqlError> {
-    let known: chrono_tz::Tz = zone.parse().map_err(|_| {
+    let known = druid::zone(zone).ok_or_else(|| {
         SqlError::new(ErrorKind::Invalid, format!("no time zone `{zone}`"))
             .hint("use a name such as Asia/Seoul")
     })?;
@@ -407,10 +417,13 @@ fn base_state(options: &EngineOptions) -> Result<SessionState, SqlError> {
         .with_default_features()
         .with_table_factories(std::collections::HashMap::new())
         .with_table_function_list(Vec::new())
+        .with_type_planner(Arc::new(druid::Types))
         .build();
     let session = SessionContext::new_with_state(state);
-    crate::functions::druid::register(&session);
-    Ok(session.state())
+    druid::register(&session);
+    let mut state = session.state();
+    state.register_function_rewrite(Arc::new(druid::Meaning))?;
+    Ok(state)
 }
 
 /// All functions by the names they can be called.

@@ -10,16 +10,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, Statement, TableFactor,
-    Visit, VisitMut, Visitor, VisitorMut,
+    BinaryOperator, DataType, ExactNumberInfo, Expr, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, Statement,
+    TableFactor, Visit, VisitMut, Visitor, VisitorMut,
 };
+use yeoul_format::REST_COLUMN as REST;
 use yeoul_table::{OFFSET, OFFSETS, PARTITION};
 
 use crate::catalog::{Catalog, DRUID, Found, Part};
+use crate::dialect;
 use crate::error::{ErrorKind, SqlError};
 
 /// The inputs of a statement, by schema and name.
 pub(crate) type Inputs = BTreeMap<(&'static str, String), Found>;
+
+/// The function that reads a place within JSON.
+const JSON_VALUE: &str = "json_value";
 
 /// How columns without a name are called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,6 +42,7 @@ pub(crate) fn resolve(catalog: &Catalog, query: &mut Statement) -> Result<Inputs
     let mut seen = Seen::default();
     let _ = Visit::visit(query, &mut seen);
     let mut inputs = Inputs::new();
+    let mut wide = 0;
     for relation in &seen.relations {
         if seen.is_cte(relation) {
             continue;
@@ -44,9 +51,11 @@ pub(crate) fn resolve(catalog: &Catalog, query: &mut Statement) -> Result<Inputs
         let fields = found.provider.schema();
         seen.columns.extend(fields.fields().iter().map(|field| field.name().clone()));
         seen.qualifiers.insert(found.name.clone());
+        wide += usize::from(fields.field_with_name(REST).is_ok());
         inputs.entry((found.schema, found.name.clone())).or_insert(found);
     }
-    let mut rewrite = Rewrite { catalog, seen: &seen };
+    // Of two inputs with a rest nobody knows which one a name is in.
+    let mut rewrite = Rewrite { catalog, seen: &seen, rest: wide == 1, texts: Vec::new() };
     match VisitMut::visit(query, &mut rewrite) {
         ControlFlow::Continue(()) => Ok(inputs),
         ControlFlow::Break(error) => Err(error),
@@ -163,6 +172,10 @@ impl Visitor for Seen {
 struct Rewrite<'a> {
     catalog: &'a Catalog,
     seen: &'a Seen,
+    /// Whether a name without a column is read from `_rest`.
+    rest: bool,
+    /// For each SELECT that is being walked, its columns that are names, as they are written.
+    texts: Vec<Vec<Option<String>>>,
 }
 
 impl Rewrite<'_> {
@@ -212,6 +225,97 @@ impl Rewrite<'_> {
             _ => Ok(()),
         }
     }
+
+    /// A name that no column has: what it leads to in the column of its first part, or in `_rest`.
+    fn within(&self, expr: &Expr) -> Option<Expr> {
+        let idents = match expr {
+            Expr::Identifier(ident) => std::slice::from_ref(ident),
+            Expr::CompoundIdentifier(idents) => idents.as_slice(),
+            _ => return None,
+        };
+        let (first, after) = idents.split_first()?;
+        let (qualifier, named) = match self.seen.qualifiers.contains(&first.value) {
+            true if !after.is_empty() => (Some(first), after),
+            _ => (None, idents),
+        };
+        let name: Vec<&str> = named.iter().map(|ident| ident.value.as_str()).collect();
+        let name = name.join(".");
+        // What looks like an expression is a column of a sub-query that has no other name.
+        if self.seen.columns.contains(&name) || name.contains('(') || name.starts_with("EXPR$") {
+            return None;
+        }
+        let keys: Vec<&str> = name.split('.').collect();
+        // The longest beginning that is a column.
+        let split = (1..keys.len()).rev().find_map(|count| {
+            let (start, rest) = keys.split_at_checked(count)?;
+            let start = start.join(".");
+            self.seen.columns.contains(&start).then_some((start, rest))
+        });
+        let (column, keys) = split.unwrap_or_else(|| (REST.to_owned(), keys.as_slice()));
+        if keys.iter().any(|key| key.is_empty() || key.contains('"')) {
+            return None;
+        }
+        let path: String = keys.iter().map(|key| format!(".\"{key}\"")).collect();
+        let column = Ident::with_quote('"', column);
+        let column = match qualifier {
+            Some(qualifier) => Expr::CompoundIdentifier(vec![qualifier.clone(), column]),
+            None => Expr::Identifier(column),
+        };
+        Some(dialect::call(JSON_VALUE, [column, dialect::text(&format!("${path}"))]))
+    }
+
+    /// Text from within JSON where a number is needed.
+    fn as_number(expr: &mut Expr) {
+        if let Expr::Function(function) = &*expr
+            && function.name.to_string() == JSON_VALUE
+        {
+            let double = DataType::Double(ExactNumberInfo::None);
+            *expr = dialect::cast(expr.clone(), double);
+        }
+    }
+
+    fn numbers(expr: &mut Expr) {
+        match expr {
+            Expr::BinaryOp { left, op, right } if is_arithmetic(op) => {
+                Self::as_number(left);
+                Self::as_number(right);
+            }
+            Expr::Function(function) => {
+                let name = function.name.to_string().to_ascii_lowercase();
+                if NUMERIC.contains(&name.as_str())
+                    && let FunctionArguments::List(list) = &mut function.args
+                    && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(first))) =
+                        list.args.first_mut()
+                {
+                    Self::as_number(first);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Functions of numbers, to which text from within JSON is brought.
+const NUMERIC: &[&str] = &[
+    "sum",
+    "avg",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "var_pop",
+    "var_samp",
+    "variance",
+    "abs",
+    "floor",
+    "ceil",
+    "round",
+    "approx_quantile",
+    "approx_quantile_ds",
+];
+
+fn is_arithmetic(op: &BinaryOperator) -> bool {
+    use BinaryOperator::{Divide, Minus, Modulo, Multiply, Plus};
+    matches!(op, Plus | Minus | Multiply | Divide | Modulo)
 }
 
 fn flow(result: Result<(), SqlError>) -> ControlFlow<SqlError> {
@@ -230,5 +334,40 @@ impl VisitorMut for Rewrite<'_> {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         flow(self.expr(expr))
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        if self.rest {
+            if let Some(within) = self.within(expr) {
+                *expr = within;
+            }
+            Self::numbers(expr);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        let text = |item: &SelectItem| match item {
+            SelectItem::UnnamedExpr(Expr::Identifier(ident)) => Some(ident.value.clone()),
+            SelectItem::UnnamedExpr(Expr::CompoundIdentifier(idents)) => {
+                idents.last().map(|ident| ident.value.clone())
+            }
+            _ => None,
+        };
+        self.texts.push(select.projection.iter().map(text).collect());
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        let texts = self.texts.pop().unwrap_or_default();
+        for (item, text) in select.projection.iter_mut().zip(texts) {
+            if let (SelectItem::UnnamedExpr(expr), Some(text)) = (&mut *item, text)
+                && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+            {
+                let alias = Ident::with_quote('"', text);
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            }
+        }
+        ControlFlow::Continue(())
     }
 }

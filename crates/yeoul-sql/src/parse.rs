@@ -11,7 +11,8 @@ use datafusion::sql::sqlparser::ast::{
     Expr, Query, Select, Statement, TableFactor, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use crate::error::{ErrorKind, SqlError};
 
@@ -90,11 +91,12 @@ fn too_large(what: String, limit: usize) -> SqlError {
 }
 
 fn parse_checked(sql: &str, limits: TextLimits) -> Result<Parsed, SqlError> {
-    let tokens =
+    let mut tokens =
         Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().map_err(|error| {
             SqlError::new(ErrorKind::Invalid, error.message)
                 .at(error.location.line, error.location.column)
         })?;
+    match_is_a_name(&mut tokens);
     let count = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).count();
     if count > limits.nodes * TOKENS_PER_NODE {
         return Err(too_large(
@@ -120,6 +122,17 @@ fn parse_checked(sql: &str, limits: TextLimits) -> Result<Parsed, SqlError> {
     match parsed.query.visit(&mut size) {
         ControlFlow::Continue(()) => Ok(parsed),
         ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// `MATCH(` starts a function of ours; the parser would take it for MySQL's `MATCH … AGAINST`.
+fn match_is_a_name(tokens: &mut [TokenWithSpan]) {
+    for token in tokens {
+        if let Token::Word(word) = &mut token.token
+            && word.keyword == Keyword::MATCH
+        {
+            word.keyword = Keyword::NoKeyword;
+        }
     }
 }
 
@@ -194,7 +207,20 @@ impl Visitor for Size {
         at_most("SELECTs", self.selects, self.limits.selects)
     }
 
-    fn pre_visit_table_factor(&mut self, _: &TableFactor) -> ControlFlow<SqlError> {
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<SqlError> {
+        let known = match factor {
+            TableFactor::Table { args, .. } => args.is_none(),
+            TableFactor::Derived { .. }
+            | TableFactor::UNNEST { .. }
+            | TableFactor::NestedJoin { .. } => true,
+            _ => false,
+        };
+        if !known {
+            let error = SqlError::new(ErrorKind::Unsupported, "no function may stand in FROM");
+            return ControlFlow::Break(
+                error.hint("a query reads tables and topics by their names"),
+            );
+        }
         self.inputs += 1;
         at_most("inputs", self.inputs, self.limits.inputs)
     }

@@ -11,6 +11,7 @@ mod engine;
 mod limits;
 mod live;
 mod options;
+mod recorded;
 mod rollup;
 mod slt;
 
@@ -121,6 +122,44 @@ fn rows(from: i64, next: i64) -> Rows {
     }
 }
 
+/// A table of documents: one column, one that holds an object, and the rest.
+fn wide_spec() -> TableSpec {
+    let text = |name: &str| Field::new(name, DataType::Utf8, true);
+    let columns = vec![time_field(), text("lang"), text("user"), text("_rest")];
+    TableSpec::new("tweets", "tweets", Arc::new(Schema::new(columns)))
+}
+
+fn wide_rows() -> Rows {
+    let documents = [
+        (
+            Some("ko"),
+            Some(r#"{"name":"망원","followers":10}"#),
+            r#"{"text":"안녕","geo":{"lat":37.5}}"#,
+        ),
+        (
+            Some("en"),
+            Some(r#"{"name":"Kim","followers":200}"#),
+            r#"{"text":"Hi","geo":{"lat":"1.5"}}"#,
+        ),
+        (None, None, r#"{"text":null,"n":9007199254740993}"#),
+    ];
+    let text = |values: Vec<Option<&str>>| Arc::new(StringArray::from(values)) as ArrayRef;
+    let times = TimestampMicrosecondArray::from(vec![START_US; 3]).with_timezone("UTC");
+    let arrays: Vec<ArrayRef> = vec![
+        Arc::new(times),
+        text(documents.iter().map(|it| it.0).collect()),
+        text(documents.iter().map(|it| it.1).collect()),
+        text(documents.iter().map(|it| Some(it.2)).collect()),
+    ];
+    Rows {
+        rows: Some(RecordBatch::try_new(wide_spec().columns, arrays).unwrap()),
+        offsets: vec![0, 1, 2],
+        fates: Fates { read: 3, used: 3, out: 3, ..Fates::default() },
+        next: 3,
+        ..rows(0, 0)
+    }
+}
+
 fn produce(store: &MemStore, topic: &str, values: &[&str]) {
     let info = store.topics().get(topic).cloned().unwrap();
     let mut batch = BatchBuilder::new(Codec::None);
@@ -166,12 +205,17 @@ impl World {
             &[r#"{"movie":"기생충","year":2019}"#, r#"{"movie":"Oldboy","year":2003}"#, "not json"],
         );
 
+        let wide = Table::open(Arc::new(store.clone()), disk.clone(), clock.clone(), wide_spec());
+        let wide = wide.map(Arc::new).unwrap();
+        wide.append(wide_rows()).unwrap();
         let catalog = Arc::new(Catalog::new(Arc::new(store.clone())));
+        catalog.put_table(wide);
         catalog.set_lookups(Arc::new(Pairs));
         catalog.set_system(Arc::new(Tasks));
         catalog.put_table(Arc::clone(&table));
         let mut options = EngineOptions::new(runtime.clone());
         options.memory_bytes = 8 << 20;
+        options.clock = clock.clone();
         change(&mut options, disk);
         let engine = Arc::new(Engine::new(catalog, options).unwrap());
         Self { engine, table, store, clock, _folder: folder }

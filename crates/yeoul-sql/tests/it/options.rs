@@ -143,3 +143,44 @@ fn a_built_plan_only_reads() {
     let error = runtime.block_on(built).unwrap_err();
     assert!(error.message.contains("DML"), "{error}");
 }
+
+/// In Seoul a day starts at 15:00 UTC, and text without an offset is Seoul's.
+#[test]
+fn the_zone_of_a_query_moves_its_days_and_its_texts() {
+    let runtime = runtime();
+    let world = World::new(runtime.handle());
+    let ask = |zone: &str, sql: &str| {
+        let options = QueryOptions { zone: Some(zone.into()), ..QueryOptions::default() };
+        csv(&runtime.block_on(world.engine.query(sql, &options)).unwrap()).join(" ")
+    };
+    let seoul = |sql: &str| ask("Asia/Seoul", sql);
+    let of = |what: &str| seoul(&format!(r#"SELECT {what} FROM "bike-station" WHERE n = 0"#));
+    assert_eq!(of("TIME_FLOOR(__time, 'P1D') AS d"), "2026-11-20T15:00:00.000Z");
+    assert_eq!(of("FLOOR(__time TO MONTH) AS d"), "2026-10-31T15:00:00.000Z");
+    assert_eq!(of("TIME_FLOOR(__time, 'P1D', NULL, 'UTC') AS d"), "2026-11-20T00:00:00.000Z");
+    assert_eq!(of("EXTRACT(HOUR FROM __time) AS h"), "7");
+    assert_eq!(of("CAST(__time AS DATE) AS d, CURRENT_DATE AS c"), "2026-11-21,2026-11-21");
+    assert_eq!(of("CAST(__time AS VARCHAR) AS t"), "2026-11-21 07:00:00");
+    assert_eq!(of("TIME_FORMAT(__time) AS t"), "2026-11-21T07:00:00.000+09:00");
+    assert_eq!(of("TIMESTAMP '2026-11-21 07:00:00' AS t"), "2026-11-20T22:00:00.000Z");
+    assert_eq!(of("CAST(DATE '2026-11-21' AS TIMESTAMP) AS t"), "2026-11-20T15:00:00.000Z");
+    for range in [
+        "__time >= '2026-11-21 08:00:00' AND __time < '2026-11-21T08:30'",
+        "__time BETWEEN '2026-11-21 08:00:00' AND TIMESTAMP '2026-11-21 08:29:00'",
+        "TIME_IN_INTERVAL(__time, '2026-11-21T08:00/PT30M')",
+        "__time >= '2026-11-20T23:00:00Z' AND __time < '2026-11-21T08:30:00+09:00'",
+    ] {
+        let sql = format!(r#"SELECT COUNT(*) AS c FROM "bike-station" WHERE {range}"#);
+        assert_eq!(seoul(&sql), "30", "{range}");
+    }
+    let date = r#"SELECT COUNT(*) AS c FROM "bike-station" WHERE __time >= DATE '2026-11-21'"#;
+    assert_eq!((seoul(date), ask("UTC", date)), ("120".into(), "0".into()));
+    // Clocks in New York went back on 2026-11-01: that day had 25 hours.
+    let york = |sql: &str| ask("America/New_York", sql);
+    let day = "SELECT TIMESTAMP '2026-11-01 00:00:00' + INTERVAL '1' DAY AS d";
+    assert_eq!(york(day), "2026-11-02T05:00:00.000Z");
+    assert_eq!(
+        ask("+09:00", "SELECT TIMESTAMP '2026-11-21 07:00:00' AS t"),
+        "2026-11-20T22:00:00.000Z"
+    );
+}

@@ -39,6 +39,8 @@ fn run(name: &str, text: &str) {
     let world = World::new(runtime.handle());
     let cases = cases(text);
     assert!(!cases.is_empty());
+    // All of them, so that one run shows all that is wrong.
+    let mut wrong = Vec::new();
     for case in cases {
         let mut options = QueryOptions::default();
         if case.kind == "druid" {
@@ -59,15 +61,24 @@ fn run(name: &str, text: &str) {
                         lines.push(line);
                     }
                 }
-                assert_eq!(lines.join("\n"), case.expected, "{place}");
+                if lines.join("\n") != case.expected {
+                    wrong.push(format!(
+                        "{place}\ngot: {}\nnot: {}",
+                        lines.join("\n"),
+                        case.expected
+                    ));
+                }
             }
             ("error", Err(error)) => {
                 let text = format!("{error} {}", error.hint.clone().unwrap_or_default());
-                assert!(text.contains(&case.expected), "{place}\ngot: {text}");
+                if !text.contains(&case.expected) {
+                    wrong.push(format!("{place}\ngot: {text}"));
+                }
             }
-            (kind, output) => panic!("{place}\n{kind} got {output:?}"),
+            (kind, output) => wrong.push(format!("{place}\n{kind} got {output:?}")),
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
 #[test]
@@ -98,4 +109,29 @@ fn topics() {
 #[test]
 fn info() {
     run("info.slt", include_str!("slt/info.slt"));
+}
+
+#[test]
+fn functions() {
+    run("functions.slt", include_str!("slt/functions.slt"));
+}
+
+#[test]
+fn search() {
+    run("search.slt", include_str!("slt/search.slt"));
+}
+
+#[test]
+fn superset() {
+    run("superset.slt", include_str!("slt/superset.slt"));
+}
+
+#[test]
+fn limits() {
+    run("limits.slt", include_str!("slt/limits.slt"));
+}
+
+#[test]
+fn rest() {
+    run("rest.slt", include_str!("slt/rest.slt"));
 }

@@ -42,6 +42,17 @@ impl Period {
                 _ => return None,
             }
         }
+        if let Some((whole, fraction)) = time.strip_suffix('S').and_then(|it| it.split_once('.')) {
+            // Fractions only of seconds, and nothing beside them.
+            let digits = fraction.len();
+            if digits == 0 || digits > 6 || !fraction.bytes().all(|digit| digit.is_ascii_digit()) {
+                return None;
+            }
+            let part = fraction.parse::<i64>().ok()? * 10_i64.pow(6 - digits as u32);
+            let whole = whole.parse::<u32>().ok()?;
+            period.micros = i64::from(whole).checked_mul(SECOND_US)?.checked_add(part)?;
+            return Some(period);
+        }
         for (number, unit) in parts(time)? {
             let seconds = match unit {
                 'H' => 3_600,
@@ -112,6 +123,26 @@ impl Period {
             }
         }
         None
+    }
+
+    /// Whole periods from one instant to another, negative backwards.
+    pub fn between(&self, from: i64, to: i64, zone: Tz) -> Option<i64> {
+        if self.months == 0 && self.days == 0 {
+            return to.checked_sub(from)?.checked_div(self.micros);
+        }
+        let (start, end) = (local(from, zone)?, local(to, zone)?);
+        let mut count = if self.months != 0 {
+            let months = |at: NaiveDateTime| i64::from(at.year()) * 12 + i64::from(at.month0());
+            (months(end) - months(start)) / i64::from(self.months)
+        } else {
+            (end - start).num_days() / i64::from(self.days)
+        };
+        // The day of the month and the time of day are not in the guess.
+        let step = (to - from).signum();
+        if (self.shift(from, count, zone)? - to).signum() == step && step != 0 {
+            count -= step;
+        }
+        Some(count)
     }
 
     /// `us` moved by `count` periods along the local calendar.

@@ -1,5 +1,5 @@
 //! `TIME_FLOOR`, `TIME_CEIL`, `TIME_SHIFT`, `TIME_EXTRACT`, `TIME_FORMAT`, `TIME_PARSE`,
-//! `MILLIS_TO_TIMESTAMP`, `TIMESTAMP_TO_MILLIS`.
+//! `TIME_IN_INTERVAL`, `MILLIS_TO_TIMESTAMP`, `TIMESTAMP_TO_MILLIS`, `TIMESTAMPDIFF`.
 //!
 //! Invariant: all arguments but the first (and a shift's count) are constants, so a wrong period
 //! or zone is one error for the query, not a null in each row.
@@ -7,18 +7,21 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, StringArray, StringBuilder, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringArray, StringBuilder,
+    TimestampMicrosecondArray,
 };
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
-use chrono::format::{Item, StrftimeItems};
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Timelike, Utc};
+use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
+use chrono::format::{Item, Parsed, StrftimeItems};
+use chrono::{DateTime, Datelike, NaiveDateTime, NaiveTime, Timelike, Utc};
 use chrono_tz::Tz;
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility, lit,
 };
 
+use super::call::{instant_type, session_zone};
 use super::period::{Period, instant, local};
 
 /// Which of the functions.
@@ -32,6 +35,9 @@ pub(super) enum Function {
     Parse,
     FromMillis,
     ToMillis,
+    /// Periods between two times.
+    Diff,
+    InInterval,
 }
 
 impl Function {
@@ -45,11 +51,13 @@ impl Function {
             Self::Parse => "time_parse",
             Self::FromMillis => "millis_to_timestamp",
             Self::ToMillis => "timestamp_to_millis",
+            Self::Diff => "timestamp_diff",
+            Self::InInterval => "time_in_interval",
         }
     }
 }
 
-pub(super) const FUNCTIONS: [Function; 8] = [
+pub(super) const FUNCTIONS: [Function; 10] = [
     Function::Floor,
     Function::Ceil,
     Function::Shift,
@@ -58,6 +66,8 @@ pub(super) const FUNCTIONS: [Function; 8] = [
     Function::Parse,
     Function::FromMillis,
     Function::ToMillis,
+    Function::Diff,
+    Function::InInterval,
 ];
 
 /// One of them as DataFusion sees it.
@@ -65,10 +75,6 @@ pub(super) const FUNCTIONS: [Function; 8] = [
 pub(super) struct TimeFunction {
     function: Function,
     signature: Signature,
-}
-
-fn instant_type() -> DataType {
-    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
 impl TimeFunction {
@@ -84,6 +90,8 @@ impl TimeFunction {
             Function::Extract => (2, 3),
             Function::Format | Function::Parse => (1, 3),
             Function::FromMillis | Function::ToMillis => (1, 1),
+            Function::Diff => (3, 3),
+            Function::InInterval => (2, 2),
         }
     }
 }
@@ -99,7 +107,8 @@ impl ScalarUDFImpl for TimeFunction {
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Ok(match self.function {
-            Function::Extract | Function::ToMillis => DataType::Int64,
+            Function::Extract | Function::ToMillis | Function::Diff => DataType::Int64,
+            Function::InInterval => DataType::Boolean,
             Function::Format => DataType::Utf8,
             _ => instant_type(),
         })
@@ -112,20 +121,21 @@ impl ScalarUDFImpl for TimeFunction {
             return plan_err!("{name} takes {least} to {most} arguments, not {}", given.len());
         }
         let first = match self.function {
-            Function::Parse => DataType::Utf8,
+            Function::Parse | Function::Diff => DataType::Utf8,
             Function::FromMillis => DataType::Int64,
             _ => instant_type(),
         };
         let rest = (1..given.len()).map(|at| match (self.function, at) {
             (Function::Shift, 2) => DataType::Int64,
-            (Function::Floor | Function::Ceil, 2) => instant_type(),
+            (Function::Floor | Function::Ceil, 2) | (Function::Diff, _) => instant_type(),
             _ => DataType::Utf8,
         });
         Ok(std::iter::once(first).chain(rest).collect())
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let constants = Constants { name: self.function.name(), args: &args.args };
+        let zone = session_zone(&args.config_options);
+        let constants = Constants { name: self.function.name(), args: &args.args, zone };
         let scalar = matches!(args.args.first(), Some(ColumnarValue::Scalar(_)))
             && args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let Some(first) = args.args.first() else {
@@ -139,6 +149,8 @@ impl ScalarUDFImpl for TimeFunction {
             Function::Format => format(&input, &constants)?,
             Function::Parse => parse(&input, &constants)?,
             Function::FromMillis => map(&input, |ms| ms.checked_mul(1_000))?,
+            Function::Diff => diff(&constants)?,
+            Function::InInterval => in_interval(&input, &constants)?,
             Function::ToMillis => {
                 let input = cast(&input, &instant_type())?;
                 let times = input.as_primitive::<TimestampMicrosecondType>();
@@ -149,6 +161,20 @@ impl ScalarUDFImpl for TimeFunction {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&output, 0)?));
         }
         Ok(ColumnarValue::Array(output))
+    }
+
+    /// An interval becomes two comparisons, so that only what lies in it is read.
+    fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        let (Function::InInterval, [time, Expr::Literal(text, _)]) =
+            (self.function, args.as_slice())
+        else {
+            return Ok(ExprSimplifyResult::Original(args));
+        };
+        let zone = session_zone(info.config_options());
+        let (from, to) = interval_of(text.try_as_str().flatten(), zone)?;
+        let at = |us| lit(ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into())));
+        let inside = time.clone().gt_eq(at(from)).and(time.clone().lt(at(to)));
+        Ok(ExprSimplifyResult::Simplified(inside))
     }
 }
 
@@ -182,6 +208,8 @@ impl TimeFunction {
 struct Constants<'a> {
     name: &'static str,
     args: &'a [ColumnarValue],
+    /// The session's zone, where the call says none.
+    zone: Tz,
 }
 
 impl Constants<'_> {
@@ -209,10 +237,10 @@ impl Constants<'_> {
 
     fn zone(&self, at: usize) -> Result<Tz> {
         match self.text(at)? {
-            None => Ok(Tz::UTC),
-            Some(name) => match name.parse() {
-                Ok(zone) => Ok(zone),
-                Err(_) => exec_err!("{}: no time zone `{name}`", self.name),
+            None => Ok(self.zone),
+            Some(name) => match zone(&name) {
+                Some(zone) => Ok(zone),
+                None => exec_err!("{}: no time zone `{name}`", self.name),
             },
         }
     }
@@ -261,6 +289,97 @@ fn shift(input: &ArrayRef, constants: &Constants<'_>) -> Result<ArrayRef> {
         })
         .collect();
     Ok(Arc::new(output.with_timezone("UTC")))
+}
+
+/// Whole units from the second argument to the third; the calendar's in the session's zone.
+fn diff(constants: &Constants<'_>) -> Result<ArrayRef> {
+    let unit = match constants.text(0)?.as_deref().and_then(unit_period) {
+        Some(period) => period,
+        None => return exec_err!("{}: no such unit", constants.name),
+    };
+    let rows = match constants.args {
+        [_, ColumnarValue::Array(from), _] => from.len(),
+        [_, _, ColumnarValue::Array(to)] => to.len(),
+        _ => 1,
+    };
+    let side = |at: usize| match constants.args.get(at) {
+        Some(value) => Ok(cast(&value.to_array(rows)?, &instant_type())?),
+        None => exec_err!("{}: argument {} is missing", constants.name, at + 1),
+    };
+    let (from, to) = (side(1)?, side(2)?);
+    let pairs = from
+        .as_primitive::<TimestampMicrosecondType>()
+        .iter()
+        .zip(to.as_primitive::<TimestampMicrosecondType>());
+    let counts = pairs.map(|(from, to)| unit.between(from?, to?, constants.zone));
+    Ok(Arc::new(counts.collect::<Int64Array>()))
+}
+
+fn unit_period(unit: &str) -> Option<Period> {
+    Period::parse(match unit.strip_suffix('S').unwrap_or(unit) {
+        "MILLISECOND" => "PT0.001S",
+        "SECOND" => "PT1S",
+        "MINUTE" => "PT1M",
+        "HOUR" => "PT1H",
+        "DAY" => "P1D",
+        "WEEK" => "P1W",
+        "MONTH" => "P1M",
+        "QUARTER" => "P3M",
+        "YEAR" => "P1Y",
+        _ => return None,
+    })
+}
+
+/// `start/end`, `start/period` or `period/end`; the end is not in it.
+fn interval(text: &str, zone: Tz) -> Option<(i64, i64)> {
+    let (from, to) = text.split_once('/')?;
+    match (parse_iso(from, zone), parse_iso(to, zone)) {
+        (Some(from), Some(to)) => Some((from, to)),
+        (Some(from), None) => Some((from, Period::parse(to)?.shift(from, 1, zone)?)),
+        (None, Some(to)) => Some((Period::parse(from)?.shift(to, -1, zone)?, to)),
+        (None, None) => None,
+    }
+}
+
+fn interval_of(text: Option<&str>, zone: Tz) -> Result<(i64, i64)> {
+    match text.and_then(|text| interval(text, zone)) {
+        Some(interval) => Ok(interval),
+        None => exec_err!(
+            "TIME_IN_INTERVAL: `{}` is not an interval such as `2026-11-01/P1M`",
+            text.unwrap_or("NULL")
+        ),
+    }
+}
+
+fn in_interval(input: &ArrayRef, constants: &Constants<'_>) -> Result<ArrayRef> {
+    let (from, to) = interval_of(constants.text(1)?.as_deref(), constants.zone)?;
+    let input = cast(input, &instant_type())?;
+    let inside = input
+        .as_primitive::<TimestampMicrosecondType>()
+        .iter()
+        .map(|us| Some(us? >= from && us? < to));
+    Ok(Arc::new(inside.collect::<BooleanArray>()))
+}
+
+/// By its name, or by an offset of whole hours such as `+09:00`.
+pub(crate) fn zone(text: &str) -> Option<Tz> {
+    if let Ok(zone) = text.parse() {
+        return Some(zone);
+    }
+    if text == "Z" {
+        return Some(Tz::UTC);
+    }
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => ('+', digits),
+        // POSIX counts these west of Greenwich.
+        None => ('-', text.strip_prefix('+')?),
+    };
+    let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "00"));
+    let hours: u8 = hours.parse().ok()?;
+    if minutes != "00" {
+        return None;
+    }
+    format!("Etc/GMT{sign}{hours}").parse().ok()
 }
 
 fn extract(input: &ArrayRef, constants: &Constants<'_>) -> Result<ArrayRef> {
@@ -363,8 +482,11 @@ fn joda(constants: &Constants<'_>, at: usize) -> Result<Option<String>> {
 }
 
 fn format(input: &ArrayRef, constants: &Constants<'_>) -> Result<ArrayRef> {
-    let pattern = joda(constants, 1)?.unwrap_or_else(|| "%Y-%m-%dT%H:%M:%S%.3fZ".to_owned());
     let zone = constants.zone(2)?;
+    let pattern = joda(constants, 1)?.unwrap_or_else(|| {
+        let offset = if zone == Tz::UTC { "Z" } else { "%:z" };
+        format!("%Y-%m-%dT%H:%M:%S%.3f{offset}")
+    });
     let input = cast(input, &instant_type())?;
     let mut out = StringBuilder::new();
     for us in input.as_primitive::<TimestampMicrosecondType>() {
@@ -391,19 +513,44 @@ fn parse(input: &ArrayRef, constants: &Constants<'_>) -> Result<ArrayRef> {
     Ok(Arc::new(output.with_timezone("UTC")))
 }
 
+/// What the pattern does not ask for is the start: of the year, of the day, of the hour.
 fn parse_as(text: &str, pattern: &str, zone: Tz) -> Option<i64> {
-    if let Ok(at) = DateTime::parse_from_str(text, pattern) {
-        return Some(at.timestamp_micros());
+    let mut parsed = Parsed::new();
+    chrono::format::parse(&mut parsed, text, StrftimeItems::new(pattern)).ok()?;
+    if let (Some(_), None, None, None) =
+        (parsed.year(), parsed.month(), parsed.ordinal(), parsed.isoweek())
+    {
+        parsed.set_month(1).ok()?;
     }
-    if let Ok(at) = NaiveDateTime::parse_from_str(text, pattern) {
-        return instant(at, zone);
+    if parsed.month().is_some() && parsed.day().is_none() {
+        parsed.set_day(1).ok()?;
     }
-    let date = NaiveDate::parse_from_str(text, pattern).ok()?;
-    instant(date.and_hms_opt(0, 0, 0)?, zone)
+    if parsed.isoweek().is_some() && parsed.weekday().is_none() && parsed.day().is_none() {
+        parsed.set_weekday(chrono::Weekday::Mon).ok()?;
+    }
+    if parsed.hour_mod_12().is_some() && parsed.minute().is_none() {
+        parsed.set_minute(0).ok()?;
+    }
+    if let Some(second) = parsed.timestamp() {
+        return second.checked_mul(1_000_000);
+    }
+    let date = parsed.to_naive_date().ok()?;
+    let time = match parsed.hour_mod_12() {
+        Some(_) => parsed.to_naive_time().ok()?,
+        None => NaiveTime::MIN,
+    };
+    let local = date.and_time(time);
+    match parsed.offset() {
+        Some(seconds) => {
+            let us = local.and_utc().timestamp_micros();
+            us.checked_sub(i64::from(seconds).checked_mul(1_000_000)?)
+        }
+        None => instant(local, zone),
+    }
 }
 
 /// A date, or a date and a time with `T` or a blank between, with or without an offset.
-fn parse_iso(text: &str, zone: Tz) -> Option<i64> {
+pub(super) fn parse_iso(text: &str, zone: Tz) -> Option<i64> {
     let text = text.trim();
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
         return Some(at.timestamp_micros());
