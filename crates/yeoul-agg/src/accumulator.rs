@@ -23,9 +23,9 @@ pub struct Input<'a> {
     pub values: Option<&'a ArrayRef>,
     /// When each row was, µs; for `first` and `last`.
     pub times: Option<&'a [i64]>,
-    /// Partition and offsets of the rows' records: of rows of one time, the first or last of
+    /// Partitions and offsets of the rows' records: of rows of one time, the first or last of
     /// these counts. Without them the smaller or larger value does.
-    pub origin: Option<(i32, &'a [i64])>,
+    pub origin: Option<(&'a [i32], &'a [i64])>,
 }
 
 /// The states of one aggregate for groups `0..groups()`.

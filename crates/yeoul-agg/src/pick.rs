@@ -186,14 +186,16 @@ impl<V: Value> Accumulator for TimedPicks<V> {
         let times = input.times.ok_or_else(|| AggError::Argument(format!("{name} needs times")))?;
         check(groups, total, array.len())?;
         check(groups, total, times.len())?;
-        if let Some((_, offsets)) = input.origin {
+        if let Some((partitions, offsets)) = input.origin {
+            check(groups, total, partitions.len())?;
             check(groups, total, offsets.len())?;
         }
         self.picks.resize(total.max(self.picks.len()), None);
         let values =
             V::array(&array).ok_or_else(|| wrong_state(name, V::KIND.data_type(), &array))?;
-        let (partition, offsets) = input.origin.unwrap_or((0, &[]));
+        let (partitions, offsets) = input.origin.unwrap_or((&[], &[]));
         for (index, (group, time)) in groups.iter().zip(times).enumerate() {
+            let partition = partitions.get(index).copied().unwrap_or(0);
             let offset = offsets.get(index).copied().unwrap_or(0);
             self.offer(*group, (*time, partition, offset), values, index);
         }

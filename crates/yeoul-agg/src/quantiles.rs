@@ -4,7 +4,8 @@
 //! The last values (fewer than 2k) are kept as they came; level i holds nothing or k sorted
 //! values, each for 2^(i+1) of those that came. When 2k values meet on a level, every other one
 //! goes up. Which half goes is decided by a hash of the count and the level, not by chance: the
-//! same steps give the same sketch, so a query asked twice gives one answer.
+//! same steps give the same sketch. Other merges of the same values give other ones, within the
+//! error.
 
 use std::sync::Arc;
 

@@ -294,6 +294,7 @@ fn finish(
         .with_allow_statements(false)
         .verify_plan(&plan)?;
     only_reading(&plan)?;
+    let plan = crate::functions::by_record(plan)?;
     let plan = match &plan {
         LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => plan,
         // One more than asked for tells whether there are more.

@@ -3,3 +3,5 @@
 mod aggregate;
 pub mod druid;
 pub mod stream;
+
+pub(crate) use aggregate::by_record;

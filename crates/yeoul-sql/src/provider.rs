@@ -67,6 +67,17 @@ impl SnapshotProvider {
         Self { snapshot, schema, memory_rows }
     }
 
+    /// The same state with the columns of origin, where rows have them.
+    pub(crate) fn with_origin(&self) -> Option<Self> {
+        let all = &self.snapshot.schema;
+        let known = [PARTITION, OFFSET].iter().all(|name| all.index_of(name).is_ok());
+        known.then(|| Self {
+            snapshot: self.snapshot.clone(),
+            schema: Arc::clone(all),
+            memory_rows: Arc::clone(&self.memory_rows),
+        })
+    }
+
     fn memory(
         &self,
         wanted: Wanted,

@@ -35,7 +35,7 @@ impl Rows {
         let input = Input {
             values: Some(&self.values),
             times: Some(&self.times),
-            origin: Some((0, &self.offsets)),
+            origin: Some((&vec![0; self.offsets.len()], &self.offsets)),
         };
         accumulator.update(&self.groups, GROUPS, input).unwrap();
         accumulator

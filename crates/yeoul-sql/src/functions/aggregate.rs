@@ -5,6 +5,7 @@
 //! struct of `first` and `last` is a state, everything else is a value.
 
 mod groups;
+mod record;
 mod sketch;
 
 use std::sync::Arc;
@@ -22,13 +23,12 @@ use datafusion::physical_expr::expressions::Literal;
 use yeoul_agg::{AGGREGATE_KEY, AggError, Aggregate, HLL_LG_K, QUANTILES_K, THETA_LG_K};
 
 use groups::{Finish, Groups, Take};
+pub(crate) use record::by_record;
 
 /// Adds the functions to a session.
 pub(super) fn register(session: &SessionContext) {
     for function in FUNCTIONS {
-        let (name, aliases) = function.names();
-        let udaf = AggregateUDF::from(DruidAggregate::new(function, name));
-        session.register_udaf(udaf.with_aliases(aliases.iter().copied()));
+        session.register_udaf(DruidAggregate::udaf(function));
     }
     for function in sketch::FUNCTIONS {
         session.register_udf(ScalarUDF::new_from_impl(sketch::SketchFunction::new(function)));
@@ -53,9 +53,13 @@ enum Function {
     Quantiles,
     Latest,
     Earliest,
+    /// As these, with the record a row came from: planning puts it in.
+    LatestRecord,
+    EarliestRecord,
     Any,
 }
 
+/// What can be called by name.
 const FUNCTIONS: [Function; 9] = [
     Function::CountHll,
     Function::CountTheta,
@@ -82,6 +86,8 @@ impl Function {
             Self::Quantiles => ("ds_quantiles_sketch", &[]),
             Self::Latest => ("latest_by", &[]),
             Self::Earliest => ("earliest_by", &[]),
+            Self::LatestRecord => ("latest_by_record", &[]),
+            Self::EarliestRecord => ("earliest_by_record", &[]),
             Self::Any => ("any_value", &[]),
         }
     }
@@ -94,8 +100,16 @@ impl Function {
             Self::Quantile => (2, 3, "(x, fraction[, k])"),
             Self::Quantiles => (1, 2, "(x[, k])"),
             Self::Latest | Self::Earliest => (2, 3, "(x, time[, maxBytes])"),
+            Self::LatestRecord | Self::EarliestRecord => {
+                (4, 5, "(x, time, partition, offset[, maxBytes])")
+            }
             Self::Any => (1, 3, "(x[, maxBytes])"),
         }
+    }
+
+    /// By time.
+    fn timed(self) -> bool {
+        matches!(self, Self::Latest | Self::Earliest | Self::LatestRecord | Self::EarliestRecord)
     }
 
     fn counts(self) -> bool {
@@ -134,8 +148,8 @@ impl Function {
                 let k = parameter.map_or(u64::from(QUANTILES_K), u64::next_power_of_two);
                 Aggregate::Quantiles { k: u16::try_from(k).unwrap_or(u16::MAX) }
             }
-            (Self::Latest, _) => Aggregate::Last,
-            (Self::Earliest, _) => Aggregate::First,
+            (Self::Latest | Self::LatestRecord, _) => Aggregate::Last,
+            (Self::Earliest | Self::EarliestRecord, _) => Aggregate::First,
             (Self::Any, _) => Aggregate::Any,
         })
     }
@@ -162,8 +176,12 @@ fn is_binary(data_type: &DataType) -> bool {
 }
 
 impl DruidAggregate {
-    fn new(function: Function, name: &'static str) -> Self {
-        Self { function, name, signature: Signature::user_defined(Volatility::Immutable) }
+    fn udaf(function: Function) -> AggregateUDF {
+        let (name, aliases) = function.names();
+        let signature = Signature::user_defined(Volatility::Immutable);
+        let udaf = AggregateUDF::from(Self { function, name, signature });
+        // Aliases hide what is behind a name, which `record` looks for.
+        if aliases.is_empty() { udaf } else { udaf.with_aliases(aliases.iter().copied()) }
     }
 
     fn call(&self, input: &Field, parameter: Option<u64>) -> Result<Call> {
@@ -227,6 +245,7 @@ impl DruidAggregate {
         let (rank, parameter) = match self.function {
             Function::Quantile => (number(1)?.unwrap_or(0.5), number(2)?),
             Function::Latest | Function::Earliest => (0.0, number(2)?),
+            Function::LatestRecord | Function::EarliestRecord => (0.0, number(4)?),
             // DS_HLL's third argument, the width, changes nothing but bytes.
             _ => (0.0, number(1)?),
         };
@@ -238,7 +257,7 @@ impl DruidAggregate {
         };
         let parameter = parameter.map(|number| number.max(0.0) as u64);
         // What follows these is how many bytes of text to keep.
-        let texts = matches!(self.function, Function::Latest | Function::Earliest | Function::Any);
+        let texts = self.function.timed() || self.function == Function::Any;
         let call = self.call(input, parameter.filter(|_| !texts))?;
         let text_bytes = parameter.filter(|_| texts).and_then(|bytes| usize::try_from(bytes).ok());
         let take = match call.raw {
@@ -264,7 +283,8 @@ impl AggregateUDFImpl for DruidAggregate {
         if !(fewest..=most).contains(&types.len()) {
             return plan_err!("{name} takes {arguments}");
         }
-        if let (Function::Latest | Function::Earliest, Some(time)) = (self.function, types.get(1))
+        if self.function.timed()
+            && let Some(time) = types.get(1)
             && !time.is_temporal()
         {
             return plan_err!("{name}: the second argument must be a TIMESTAMP, not {time}");

@@ -60,13 +60,14 @@ impl Rollup {
         }
         let groups = Groups::find(&keys)?;
         let mut columns = firsts(&keys, &groups)?;
+        let partitions = vec![partition; offsets.len()];
         for metric in &self.metrics {
             let values = match &metric.input {
                 Some(_) => Some(column(rows, &metric.name)?),
                 None => None,
             };
             let input =
-                Input { values, times: Some(times.values()), origin: Some((partition, offsets)) };
+                Input { values, times: Some(times.values()), origin: Some((&partitions, offsets)) };
             let states = (|| {
                 let of = values.map(|values| values.data_type());
                 let mut accumulator = metric.aggregate.accumulator(of)?;

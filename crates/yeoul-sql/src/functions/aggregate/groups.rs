@@ -8,7 +8,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, Float64Array, StringArray,
 };
 use arrow::compute::{cast, filter};
-use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 use yeoul_agg::{Aggregate, Input, sketches};
@@ -72,13 +72,19 @@ impl Groups {
             return exec_err!("{} without a value", self.aggregate);
         };
         let mut input = Arc::clone(first);
-        let mut times = None;
+        let (mut times, mut records) = (None, None);
         if self.aggregate.needs_time() && matches!(self.take, Take::Values { .. }) {
             let Some(given) = values.get(1) else {
                 return exec_err!("{} without a time", self.aggregate);
             };
             let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
             times = Some(cast(given, &micros)?);
+            if let [_, _, partitions, offsets, ..] = values
+                && partitions.data_type() == &DataType::Int32
+                && offsets.data_type() == &DataType::Int64
+            {
+                records = Some((Arc::clone(partitions), Arc::clone(offsets)));
+            }
         }
         let kept = kept(chosen, times.as_ref(), input.len());
         let mut some_groups = Vec::new();
@@ -86,6 +92,9 @@ impl Groups {
             Some(kept) => {
                 input = filter(&input, kept)?;
                 times = times.map(|times| filter(&times, kept)).transpose()?;
+                if let Some((partitions, offsets)) = &mut records {
+                    (*partitions, *offsets) = (filter(partitions, kept)?, filter(offsets, kept)?);
+                }
                 let chosen = groups.iter().zip(kept.values()).filter(|(_, kept)| *kept);
                 some_groups.extend(chosen.map(|(group, _)| *group));
                 &some_groups
@@ -105,7 +114,11 @@ impl Groups {
                     let times = times.as_primitive::<TimestampMicrosecondType>();
                     times.values().as_ref()
                 });
-                let input = Input { values: Some(&input), times, origin: None };
+                let origin = records.as_ref().map(|(partitions, offsets)| {
+                    let partitions = partitions.as_primitive::<Int32Type>().values().as_ref();
+                    (partitions, offsets.as_primitive::<Int64Type>().values().as_ref())
+                });
+                let input = Input { values: Some(&input), times, origin };
                 self.inner.update(groups, total, input).map_err(failed)
             }
         }
