@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use yeoul_base::disk::sim::Image;
-use yeoul_base::{Rand, SeededRand, SimDisk, Store};
+use yeoul_base::{Isolation, Rand, SeededRand, SimDisk, Store};
 use yeoul_log::{Log, LogError};
 
 use crate::model::Model;
@@ -67,13 +67,9 @@ fn readable(log: &Log, model: &Model) -> Result<bool, String> {
         }
         let (shown, lost) =
             values_and_lost(Arc::new(log.clone()), *id).map_err(|error| error.to_string())?;
-        let there =
-            |offset: i64| !lost.iter().any(|(first, last)| (*first..=*last).contains(&offset));
-        let committed = model.committed(*id);
-        let expected: Vec<_> = committed.into_iter().filter(|(offset, _)| there(*offset)).collect();
-        if shown != expected {
-            return Err(format!("{id} holds {shown:?}, should be {expected:?} without {lost:?}"));
-        }
+        model
+            .check_seen(*id, (part.start, Isolation::Committed), &shown, &lost)
+            .map_err(|error| format!("{id}: {error}"))?;
         told |= !lost.is_empty();
     }
     Ok(told)

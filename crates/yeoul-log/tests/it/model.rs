@@ -7,15 +7,27 @@ use bytes::Bytes;
 use yeoul_base::{Append, Commit, FactKey, FactKind, Isolation, PartId, Store, StoreError};
 use yeoul_log::{BatchBuilder, Codec, Log};
 
-use crate::support::{NOW_MS, values, values_from};
+use crate::support::{LostRanges, NOW_MS, records_from};
+
+/// `delete.retention.ms` of compacted topics.
+pub(crate) const DELETIONS_MS: i64 = 10_000;
 
 /// What lies at one offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// `None`: a marker.
+    /// `None`: a marker. Its key follows from it; with `!` at its end it is a deletion of the key.
     pub(crate) value: Option<String>,
     /// Number of its transaction.
     pub(crate) txn: Option<u64>,
+}
+
+/// How far compaction may have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Compaction {
+    /// It has touched nothing from here on.
+    pub(crate) upto: i64,
+    /// The latest it believed it to be.
+    pub(crate) now_ms: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,6 +35,31 @@ pub(crate) struct PartModel {
     pub(crate) start: i64,
     /// Index = offset.
     pub(crate) records: Vec<Entry>,
+    /// `None`: its topic is not compacted.
+    pub(crate) compaction: Option<Compaction>,
+}
+
+/// The key of a value's record: one of three.
+pub(crate) fn key_of(value: &str) -> String {
+    let digits: String = value.chars().take_while(char::is_ascii_digit).collect();
+    format!("k{}", digits.parse::<u64>().unwrap_or(0) % 3)
+}
+
+/// The value as a reader sees it.
+fn shown(value: &str) -> &str {
+    if value.ends_with('!') { "" } else { value }
+}
+
+fn push(builder: &mut BatchBuilder, value: &str) {
+    let bytes = (!value.ends_with('!')).then_some(value.as_bytes());
+    builder.push(NOW_MS, Some(key_of(value).as_bytes()), bytes, &[]);
+}
+
+/// A batch of values with their keys.
+pub(crate) fn batch<S: AsRef<str>>(values: &[S]) -> Bytes {
+    let mut builder = BatchBuilder::new(Codec::None);
+    values.iter().for_each(|value| push(&mut builder, value.as_ref()));
+    builder.finish().expect("values")
 }
 
 /// A producer's last batch in a partition.
@@ -67,7 +104,7 @@ impl LastBatch {
         if self.transactional {
             builder.transactional();
         }
-        builder.push(NOW_MS, Some(b"k"), Some(self.value.as_bytes()), &[]);
+        push(&mut builder, &self.value);
         Append { part, batch: builder.finish().expect("a record") }
     }
 }
@@ -88,21 +125,75 @@ impl Model {
         (first as i64).max(self.parts[&part].start)
     }
 
-    /// What a reader sees of a partition from an offset on.
-    fn visible(&self, part: PartId, from: i64, isolation: Isolation) -> Vec<&str> {
+    /// What a reader sees of a partition from an offset on when nothing was compacted.
+    fn visible(&self, part: PartId, from: i64, isolation: Isolation) -> Vec<(i64, &str)> {
         let committed = isolation == Isolation::Committed;
         let records = &self.parts[&part].records;
         let end = if committed { self.stable(part) } else { records.len() as i64 };
         let seen = records.get(from as usize..end as usize).unwrap_or_default().iter();
         let kept =
             |txn: Option<u64>| !committed || txn.is_none_or(|it| !self.aborted.contains(&it));
-        seen.filter(|entry| kept(entry.txn)).filter_map(|entry| entry.value.as_deref()).collect()
+        let seen = (from..).zip(seen).filter(|(_, entry)| kept(entry.txn));
+        seen.filter_map(|(offset, entry)| Some((offset, entry.value.as_deref()?))).collect()
     }
 
-    pub(crate) fn add_topic(&mut self, name: &str, parts: &[PartId]) {
+    /// Offsets that compaction may not have taken: the newest committed record of each key, and
+    /// all it has not come to.
+    fn must_stay(&self, part: PartId) -> BTreeSet<i64> {
+        let PartModel { records, compaction, .. } = &self.parts[&part];
+        let all = 0..records.len() as i64;
+        let Some(compaction) = compaction else { return all.collect() };
+        let mut newest = BTreeMap::new();
+        for (offset, value) in self.visible(part, 0, Isolation::Committed) {
+            newest.insert(key_of(value), (offset, value));
+        }
+        let expired = compaction.now_ms >= NOW_MS + DELETIONS_MS;
+        let stay = newest.values().filter(|(_, value)| !(expired && value.ends_with('!')));
+        let stay: BTreeSet<_> = stay.map(|(offset, _)| *offset).collect();
+        all.filter(|offset| *offset >= compaction.upto || stay.contains(offset)).collect()
+    }
+
+    /// Compares what a reader from an offset on saw, and was told to be lost.
+    pub(crate) fn check_seen(
+        &self,
+        part: PartId,
+        (from, isolation): (i64, Isolation),
+        seen: &[(i64, String)],
+        lost: &LostRanges,
+    ) -> Result<(), String> {
+        let must = self.must_stay(part);
+        let there =
+            |offset: i64| !lost.iter().any(|(first, last)| (*first..=*last).contains(&offset));
+        let mut rest = seen.iter().peekable();
+        for (offset, value) in self.visible(part, from, isolation) {
+            let same = |it: &&(i64, String)| (it.0, it.1.as_str()) == (offset, shown(value));
+            if rest.next_if(same).is_none() && must.contains(&offset) && there(offset) {
+                return Err(format!("{offset}, {value}, is not among {seen:?}, lost {lost:?}"));
+            }
+        }
+        match rest.next() {
+            None => Ok(()),
+            Some(more) => Err(format!("{more:?} should not be seen where it is in {seen:?}")),
+        }
+    }
+
+    /// Compaction runs now, or is crashed while it does: records it may take may be gone.
+    pub(crate) fn compact(&mut self, now_ms: i64) {
+        for part in self.parts.keys().copied().collect::<Vec<_>>() {
+            let stable = self.stable(part);
+            if let Some(part) = self.parts.get_mut(&part).and_then(|it| it.compaction.as_mut()) {
+                part.upto = part.upto.max(stable);
+                part.now_ms = part.now_ms.max(now_ms);
+            }
+        }
+    }
+
+    pub(crate) fn add_topic(&mut self, name: &str, parts: &[PartId], compacted: bool) {
         self.topics.insert(name.to_owned(), parts.to_vec());
         for part in parts {
-            self.parts.entry(*part).or_default();
+            let compaction = compacted.then(Compaction::default);
+            let fresh = PartModel { compaction, ..PartModel::default() };
+            self.parts.entry(*part).or_insert(fresh);
         }
     }
 
@@ -120,19 +211,6 @@ impl Model {
     pub(crate) fn check(&self, log: &Log) -> Result<(), String> {
         self.check_reads(log)?;
         self.check_duplicates(log)
-    }
-
-    /// Values by offset that a committed reader of the whole partition sees.
-    pub(crate) fn committed(&self, part: PartId) -> Vec<(i64, String)> {
-        let (start, stable) = (self.parts[&part].start, self.stable(part));
-        let records = self.parts[&part].records.iter().enumerate();
-        let seen = records.filter_map(|(offset, entry)| {
-            let kept = entry.txn.is_none_or(|txn| !self.aborted.contains(&txn));
-            let offset = offset as i64;
-            let value = entry.value.clone().filter(|_| kept && offset >= start && offset < stable);
-            Some((offset, value?))
-        });
-        seen.collect()
     }
 
     /// The same without asking for a commit.
@@ -172,11 +250,8 @@ impl Model {
                 let start = part.start;
                 return Err(format!("{id} has {ends:?}, should be {start}..{stable}..{high}"));
             }
-            let shown = values(Arc::new(log.clone()), *id).map_err(|error| error.to_string())?;
-            let expected = self.visible(*id, part.start, Isolation::Committed);
-            if shown != expected {
-                return Err(format!("{id} holds {shown:?}, should be {expected:?}"));
-            }
+            self.check_read(log, *id, (part.start, Isolation::Committed), 1 << 16)
+                .map_err(|error| format!("{id}: {error}"))?;
             if part.records.iter().any(|entry| entry.txn.is_some()) {
                 self.check_transactions(log, *id).map_err(|error| format!("{id}: {error}"))?;
             }
@@ -220,14 +295,22 @@ impl Model {
     fn check_from(&self, log: &Log, part: PartId, from: i64) -> Result<(), String> {
         let (committed, uncommitted) = (Isolation::Committed, Isolation::Uncommitted);
         for (isolation, bytes) in [(committed, 1), (committed, 1 << 16), (uncommitted, 1)] {
-            let shown = values_from(Arc::new(log.clone()), part, from, bytes, isolation);
-            let shown = shown.map_err(|error| error.to_string())?;
-            let expected = self.visible(part, from, isolation);
-            if shown != expected {
-                return Err(format!("{isolation:?} from {from}: {shown:?}, not {expected:?}"));
-            }
+            self.check_read(log, part, (from, isolation), bytes)
+                .map_err(|error| format!("{isolation:?} from {from}: {error}"))?;
         }
         Ok(())
+    }
+
+    fn check_read(
+        &self,
+        log: &Log,
+        part: PartId,
+        (from, isolation): (i64, Isolation),
+        max_bytes: usize,
+    ) -> Result<(), String> {
+        let seen = records_from(Arc::new(log.clone()), part, from, max_bytes, isolation);
+        let seen = seen.map_err(|error| error.to_string())?;
+        self.check_seen(part, (from, isolation), &seen, &Vec::new())
     }
 
     fn ended(&self, part: PartId, producer_id: i64, last: &LastBatch) -> bool {
@@ -271,7 +354,7 @@ impl Model {
         let first = self.parts.keys().next().copied();
         if let Some(part) = first {
             let value = "after the crash".to_owned();
-            commit.appends.push(Append { part, batch: crate::support::batch(&[&value]) });
+            commit.appends.push(Append { part, batch: batch(&[&value]) });
             self.append(part, &[value]);
         }
         log.commit(commit).map(|_| ())

@@ -86,17 +86,18 @@ pub(crate) fn values_and_lost(
 /// All values of a partition from its start.
 pub(crate) fn values(store: Arc<dyn Store>, part: PartId) -> Result<Vec<String>, StoreError> {
     let from = store.ends(part).ok_or(StoreError::UnknownPartition(part))?.start;
-    values_from(store, part, from, 1 << 16, Isolation::Committed)
+    let records = records_from(store, part, from, 1 << 16, Isolation::Committed)?;
+    Ok(records.into_iter().map(|(_, value)| value).collect())
 }
 
-/// All values from an offset on, read in pieces of about so many bytes.
-pub(crate) fn values_from(
+/// All values from an offset on with their offsets, read in pieces of about so many bytes.
+pub(crate) fn records_from(
     store: Arc<dyn Store>,
     part: PartId,
     from: i64,
     max_bytes: usize,
     isolation: Isolation,
-) -> Result<Vec<String>, StoreError> {
+) -> Result<Vec<(i64, String)>, StoreError> {
     let mut reader = PartitionReader::new(store, part, from, isolation);
     let mut out = Vec::new();
     loop {
@@ -106,7 +107,7 @@ pub(crate) fn values_from(
         }
         for record in records {
             let value = record.value.unwrap_or_default();
-            out.push(String::from_utf8_lossy(&value).into_owned());
+            out.push((record.offset, String::from_utf8_lossy(&value).into_owned()));
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Small workloads: at most twelve operations each, by seed, which together reach slot changes,
-//! checkpoints, rolls, retention, duplicates, transactions, and restarts.
+//! checkpoints, rolls, retention, compaction, duplicates, transactions, and restarts.
 
 mod txns;
 
@@ -13,8 +13,8 @@ use yeoul_base::{
 };
 use yeoul_log::{Log, LogError, LogOptions, Recovered};
 
-use crate::model::{LastBatch, Model, fact_key};
-use crate::support::{NOW_MS, batch, tiny};
+use crate::model::{DELETIONS_MS, LastBatch, Model, batch, fact_key};
+use crate::support::{NOW_MS, tiny};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
@@ -40,11 +40,16 @@ pub(crate) enum Kind {
     FactGroup,
     /// Acknowledged, and a power cut may take it.
     Relaxed,
+    Compact,
     /// Seen on the disk, not chosen.
     SlotChange,
     SlotReuse,
     Roll,
     FilesGone,
+    /// Log segments that a compaction replaced.
+    Compacted,
+    /// A compaction below records of transactions.
+    CompactedTxn,
     CrashInRecovery,
     CrashInSecondRecovery,
     QuarantinedTail,
@@ -52,7 +57,7 @@ pub(crate) enum Kind {
     KillThenPowerCut,
 }
 
-pub(crate) const KINDS: [Kind; 28] = [
+pub(crate) const KINDS: [Kind; 31] = [
     Kind::Append,
     Kind::AppendSeveral,
     Kind::Group,
@@ -72,10 +77,13 @@ pub(crate) const KINDS: [Kind; 28] = [
     Kind::Restart,
     Kind::FactGroup,
     Kind::Relaxed,
+    Kind::Compact,
     Kind::SlotChange,
     Kind::SlotReuse,
     Kind::Roll,
     Kind::FilesGone,
+    Kind::Compacted,
+    Kind::CompactedTxn,
     Kind::CrashInRecovery,
     Kind::CrashInSecondRecovery,
     Kind::QuarantinedTail,
@@ -108,7 +116,13 @@ pub(crate) struct Workload {
     topics: u64,
     txns: u64,
     relaxed: BTreeSet<PartId>,
+    /// Of every four seeds the last two begin with a topic that is compacted, one with plain
+    /// records and one with transactions.
+    compacted_first: bool,
     durable: u64,
+    /// Of a group a commit was refused for want of space and one behind it, which needs less, was
+    /// taken: no model has just that.
+    mixed: bool,
     /// Leaves out what is looked at beside the crashes.
     quick: bool,
     plan: Vec<Kind>,
@@ -122,7 +136,7 @@ pub(crate) fn open(disk: &SimDisk) -> Result<(Log, Recovered), LogError> {
 }
 
 /// What the seeds choose from; what makes much happen comes often.
-const CHOICES: [Kind; 20] = [
+const CHOICES: [Kind; 22] = [
     Kind::Append,
     Kind::Append,
     Kind::Append,
@@ -136,6 +150,8 @@ const CHOICES: [Kind; 20] = [
     Kind::Fact,
     Kind::Checkpoint,
     Kind::Checkpoint,
+    Kind::Compact,
+    Kind::Compact,
     Kind::Retention,
     Kind::DeleteRecords,
     Kind::CreateTopic,
@@ -146,7 +162,7 @@ const CHOICES: [Kind; 20] = [
 ];
 
 /// Every other seed is about transactions.
-const TXN_CHOICES: [Kind; 20] = [
+const TXN_CHOICES: [Kind; 22] = [
     Kind::TxnAppend,
     Kind::TxnAppend,
     Kind::TxnAppend,
@@ -161,6 +177,8 @@ const TXN_CHOICES: [Kind; 20] = [
     Kind::Produce,
     Kind::Checkpoint,
     Kind::Checkpoint,
+    Kind::Compact,
+    Kind::Compact,
     Kind::Retention,
     Kind::DeleteRecords,
     Kind::DeleteTopic,
@@ -205,7 +223,9 @@ impl Workload {
             topics: 0,
             txns: 0,
             relaxed: BTreeSet::new(),
+            compacted_first: seed % 4 >= 2,
             durable: 0,
+            mixed: false,
             quick: false,
             plan,
         }
@@ -219,7 +239,7 @@ impl Workload {
             let begun_at = self.disk.journal_len();
             self.operate(kind)?;
             let sequence = self.begun();
-            if matches!(kind, Kind::Checkpoint | Kind::Kill | Kind::Restart) {
+            if matches!(kind, Kind::Checkpoint | Kind::Compact | Kind::Kill | Kind::Restart) {
                 self.durable = sequence;
             }
             let durable = self.durable;
@@ -243,18 +263,19 @@ impl Workload {
         (self.history.len() - 1) as u64
     }
 
+    pub(crate) fn is_mixed(&self) -> bool {
+        self.mixed
+    }
+
     /// The log as the last operation left it, after [`Workload::run`] failed.
     pub(crate) fn take_log(&mut self) -> Option<Log> {
         self.log.take()
     }
 
     /// What was committed without a failure may not be lost, unless all of it was relaxed.
-    fn settle(&mut self, commits: &[Commit]) -> bool {
-        let relaxed = |commit: &Commit| {
-            let relaxed = |append: &Append| self.relaxed.contains(&append.part);
-            commit.facts.is_empty() && commit.appends.iter().all(relaxed)
-        };
-        !commits.iter().all(relaxed)
+    fn is_relaxed(&self, commit: &Commit) -> bool {
+        let relaxed = |append: &Append| self.relaxed.contains(&append.part);
+        commit.facts.is_empty() && commit.appends.iter().all(relaxed)
     }
 
     fn log(&self) -> Log {
@@ -289,9 +310,12 @@ impl Workload {
     }
 
     fn append_commit(&mut self, part: PartId, count: usize) -> Commit {
-        let values: Vec<_> = (0..count).map(|_| self.value()).collect();
-        let texts: Vec<_> = values.iter().map(String::as_str).collect();
-        let appends = vec![Append { part, batch: batch(&texts) }];
+        let mut values: Vec<_> = (0..count).map(|_| self.value()).collect();
+        if self.now.parts[&part].compaction.is_some() && self.below(4) == 0 {
+            // The last of them deletes its key.
+            values.iter_mut().next_back().into_iter().for_each(|value| value.push('!'));
+        }
+        let appends = vec![Append { part, batch: batch(&values) }];
         self.now.append(part, &values);
         Commit { appends, ..Commit::default() }
     }
@@ -312,7 +336,7 @@ impl Workload {
 
     fn commit(&mut self, commit: Commit) -> Result<(), String> {
         self.note();
-        let strict = self.settle(std::slice::from_ref(&commit));
+        let strict = !self.is_relaxed(&commit);
         let done = self.log().commit(commit).map_err(|error| error.to_string())?;
         let expected = self.begun();
         if strict {
@@ -326,11 +350,15 @@ impl Workload {
 
     /// All in one group; the model has them already.
     fn commit_group(&mut self, commits: Vec<Commit>) -> Result<(), String> {
-        let strict = self.settle(&commits);
+        // Those behind the last strict one may have found no room in its slot: a group of their own.
+        let behind = commits.iter().rev().take_while(|commit| self.is_relaxed(commit)).count();
+        let strict = behind < commits.len();
         let answers = self.log().commit_all(commits);
+        let taken = answers.iter().take_while(|answer| answer.is_ok()).count();
+        self.mixed = answers.iter().skip(taken).any(Result::is_ok);
         answers.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
         if strict {
-            self.durable = self.begun();
+            self.durable = self.begun() - behind as u64;
         }
         Ok(())
     }
@@ -379,6 +407,7 @@ impl Workload {
                 self.commit(commit)
             }
             Kind::Checkpoint => self.log().checkpoint().map_err(|error| error.to_string()),
+            Kind::Compact => self.compact(),
             Kind::Retention | Kind::DeleteRecords => self.move_starts(kind, part),
             Kind::TxnAppend => self.txn_append(part),
             Kind::TxnEnd => self.txn_end(part),
@@ -415,6 +444,21 @@ impl Workload {
         let appends = vec![last.batch(part, id)];
         self.now.producers.insert((part, id), last);
         self.commit(Commit { appends, ..Commit::default() })
+    }
+
+    /// No commit: what is there afterwards is one of the things that may be there now.
+    fn compact(&mut self) -> Result<(), String> {
+        let now_ms = NOW_MS + [0, 0, 2 * DELETIONS_MS][self.below(3)];
+        self.now.compact(now_ms);
+        if let Some(last) = self.history.last_mut() {
+            last.clone_from(&self.now);
+        }
+        let replaced = self.log().compact(now_ms).map_err(|error| error.to_string())? as u64;
+        *self.counts.entry(Kind::Compacted).or_default() += replaced;
+        let compacted = self.now.parts.values().filter(|part| part.compaction.is_some());
+        let txns = compacted.flat_map(|part| &part.records).any(|entry| entry.txn.is_some());
+        *self.counts.entry(Kind::CompactedTxn).or_default() += replaced * u64::from(txns);
+        Ok(())
     }
 
     /// How far starts move is the log's choice; that no record after them is lost is checked.
@@ -454,7 +498,9 @@ impl Workload {
             (Kind::AddPartitions, Some(name)) => {
                 let total = self.now.topics[&name].len() as u32 + 1;
                 let topic = log.add_partitions(&name, total).map_err(|error| error.to_string())?;
-                self.now.add_topic(&name, &topic.partitions);
+                let first = &self.now.parts[&topic.partitions[0]];
+                let compacted = first.compaction.is_some();
+                self.now.add_topic(&name, &topic.partitions, compacted);
                 if self.relaxed.contains(&topic.partitions[0]) {
                     self.relaxed.extend(topic.partitions.iter());
                 }
@@ -464,15 +510,27 @@ impl Workload {
                 let name = format!("t{}", self.topics);
                 let relaxed = self.below(3) == 0;
                 let durability = if relaxed { "relaxed" } else { "ack" };
+                let first = self.topics == 1 && self.compacted_first;
+                let compacted = first || self.below(4) == 0;
+                let policy = match (compacted, self.below(3)) {
+                    (true, 0) => "compact,delete",
+                    (true, _) => "compact",
+                    (false, _) => "delete",
+                };
+                // Only closed log segments are compacted: there are more of them.
+                let segment_bytes = if compacted { "1000" } else { "2500" };
                 let config = [
+                    ("cleanup.policy", policy),
+                    ("min.cleanable.dirty.ratio", "0"),
+                    ("delete.retention.ms", "10000"),
                     ("retention.bytes", "6000"),
-                    ("segment.bytes", "2500"),
+                    ("segment.bytes", segment_bytes),
                     ("yeoul.durability", durability),
                 ];
                 let config = config.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
                 let new = NewTopic { name: name.clone(), partitions: 2, config };
                 let topic = log.create_topic(new).map_err(|error| error.to_string())?;
-                self.now.add_topic(&name, &topic.partitions);
+                self.now.add_topic(&name, &topic.partitions, compacted);
                 if relaxed {
                     self.relaxed.extend(topic.partitions.iter());
                 }
