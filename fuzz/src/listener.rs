@@ -27,6 +27,8 @@ fn options() -> LogOptions {
     LogOptions {
         slot_bytes: [64 << 10; 3],
         checkpoint_bytes: 1 << 30,
+        // A file of zeros would be all that an execution is busy with.
+        reserve_bytes: 0,
         hot_bytes: 0,
         inline: true,
         ..LogOptions::default()

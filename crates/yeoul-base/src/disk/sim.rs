@@ -132,8 +132,9 @@ enum Op {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Contents as the process sees them, by inode.
-    inodes: Vec<Vec<u8>>,
+    /// Contents as the process sees them, by inode. What came with an image is copied when it is
+    /// written to.
+    inodes: Vec<Arc<Vec<u8>>>,
     files: BTreeMap<PathBuf, Ino>,
     dirs: BTreeSet<PathBuf>,
     begin: Image,
@@ -162,7 +163,7 @@ impl SimDisk {
         state.dirs.clone_from(&image.dirs);
         for (path, bytes) in &image.files {
             state.files.insert(path.clone(), state.inodes.len());
-            state.inodes.push(bytes.to_vec());
+            state.inodes.push(Arc::clone(bytes));
         }
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -229,7 +230,7 @@ impl SimDisk {
         let mut state = self.state();
         let Some(ino) = state.files.get(path).copied() else { return false };
         let at = usize::try_from(at).unwrap_or(usize::MAX);
-        match state.inodes.get_mut(ino).and_then(|bytes| bytes.get_mut(at)) {
+        match state.inodes.get_mut(ino).and_then(|bytes| Arc::make_mut(bytes).get_mut(at)) {
             Some(byte) => {
                 *byte ^= mask;
                 true
@@ -242,7 +243,7 @@ impl SimDisk {
     pub fn image(&self) -> Image {
         let state = self.state();
         let bytes = |ino: &Ino| state.inodes.get(*ino).cloned().unwrap_or_default();
-        let files = state.files.iter().map(|(path, ino)| (path.clone(), Arc::new(bytes(ino))));
+        let files = state.files.iter().map(|(path, ino)| (path.clone(), bytes(ino)));
         Image { dirs: state.dirs.clone(), files: files.collect() }
     }
 }
@@ -282,7 +283,7 @@ impl State {
 
     fn write(&mut self, ino: Ino, at: u64, bytes: &[u8]) {
         if let Some(content) = self.inodes.get_mut(ino) {
-            replay::write(content, at, bytes);
+            replay::write(Arc::make_mut(content), at, bytes);
         }
         self.journal.push(Op::Write { ino, at, bytes: bytes.into() });
     }
@@ -307,11 +308,11 @@ impl State {
         match op {
             Op::Write { ino, .. } | Op::SetLen { ino, .. } => {
                 if let Some(content) = self.inodes.get_mut(*ino) {
-                    replay::apply(content, op);
+                    replay::apply(Arc::make_mut(content), op);
                 }
             }
             Op::Link { .. } => {
-                self.inodes.push(Vec::new());
+                self.inodes.push(Arc::default());
                 replay::link(&mut self.files, &mut self.dirs, op);
             }
             named => replay::link(&mut self.files, &mut self.dirs, named),
@@ -329,8 +330,12 @@ impl State {
     }
 
     fn room_for(&self, more: u64) -> io::Result<()> {
-        let used: usize =
-            self.files.values().filter_map(|ino| self.inodes.get(*ino)).map(Vec::len).sum();
+        let used: usize = self
+            .files
+            .values()
+            .filter_map(|ino| self.inodes.get(*ino))
+            .map(|bytes| bytes.len())
+            .sum();
         match self.capacity_bytes {
             Some(capacity) if used as u64 + more > capacity => Err(full()),
             _ => Ok(()),
@@ -356,7 +361,7 @@ impl Disk for SimDisk {
                 state.need_parent(path)?;
                 state.fault(Action::Create, path)?;
                 let ino = state.inodes.len();
-                state.inodes.push(Vec::new());
+                state.inodes.push(Arc::default());
                 state.files.insert(path.to_owned(), ino);
                 state.journal.push(Op::Link { path: path.to_owned(), ino });
                 ino
@@ -377,7 +382,7 @@ impl Disk for SimDisk {
                 .map(|n| n.to_string_lossy().into_owned())
         };
         let files = state.files.iter().filter_map(|(path, ino)| {
-            let len = state.inodes.get(*ino).map_or(0, Vec::len) as u64;
+            let len = state.inodes.get(*ino).map_or(0, |bytes| bytes.len()) as u64;
             Some(Entry { name: name(path)?, is_dir: false, len_bytes: len })
         });
         let dirs = state
@@ -454,7 +459,7 @@ impl Disk for SimDisk {
 
     fn free_bytes(&self) -> io::Result<u64> {
         let state = self.state();
-        let used: usize = state.inodes.iter().map(Vec::len).sum();
+        let used: usize = state.inodes.iter().map(|bytes| bytes.len()).sum();
         Ok(state.capacity_bytes.unwrap_or(1 << 40).saturating_sub(used as u64))
     }
 
@@ -500,7 +505,7 @@ impl DiskFile for SimFile {
     fn read_at(&self, out: &mut [u8], at: u64) -> io::Result<usize> {
         let mut state = self.disk.state();
         let short = state.call(Call::Read)?.is_some();
-        let bytes = state.inodes.get(self.ino).map(Vec::as_slice).unwrap_or_default();
+        let bytes = state.inodes.get(self.ino).map(|bytes| bytes.as_slice()).unwrap_or_default();
         let from = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
         let rest = bytes.get(from..).unwrap_or_default();
         let len = rest.len().min(out.len());
@@ -514,7 +519,7 @@ impl DiskFile for SimFile {
     fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         let mut state = self.disk.state();
         state.fault(Action::Write, &self.path)?;
-        let len = state.inodes.get(self.ino).map_or(0, Vec::len) as u64;
+        let len = state.inodes.get(self.ino).map_or(0, |bytes| bytes.len()) as u64;
         state.room_for((at + bytes.len() as u64).saturating_sub(len))?;
         let Some(fault) = state.call(Call::Write)? else {
             state.write(self.ino, at, bytes);
@@ -533,7 +538,7 @@ impl DiskFile for SimFile {
     }
 
     fn len_bytes(&self) -> io::Result<u64> {
-        Ok(self.disk.state().inodes.get(self.ino).map_or(0, Vec::len) as u64)
+        Ok(self.disk.state().inodes.get(self.ino).map_or(0, |bytes| bytes.len()) as u64)
     }
 
     fn set_len(&self, len_bytes: u64) -> io::Result<()> {
@@ -541,7 +546,7 @@ impl DiskFile for SimFile {
         state.call(Call::Other)?;
         state.fault(Action::Write, &self.path)?;
         if let Some(content) = state.inodes.get_mut(self.ino) {
-            content.resize(usize::try_from(len_bytes).unwrap_or(usize::MAX), 0);
+            Arc::make_mut(content).resize(usize::try_from(len_bytes).unwrap_or(usize::MAX), 0);
         }
         state.journal.push(Op::SetLen { ino: self.ino, len: len_bytes });
         Ok(())

@@ -35,7 +35,7 @@ impl Crash {
 
 #[derive(Debug, Clone, Default)]
 struct Inode {
-    durable: Vec<u8>,
+    durable: Arc<Vec<u8>>,
     /// Writes and lengths since the last sync, in order.
     pending: Vec<Op>,
 }
@@ -58,7 +58,7 @@ impl Replay {
         let mut inodes = Vec::new();
         for (path, bytes) in &begin.files {
             files.insert(path.clone(), inodes.len());
-            inodes.push(Inode { durable: bytes.to_vec(), pending: Vec::new() });
+            inodes.push(Inode { durable: Arc::clone(bytes), pending: Vec::new() });
         }
         Self { journal, at: 0, inodes, files, dirs: begin.dirs.clone(), pending: Vec::new() }
     }
@@ -86,7 +86,7 @@ impl Replay {
             Op::Sync { ino } => {
                 let inode = self.inode(ino);
                 for op in std::mem::take(&mut inode.pending) {
-                    apply(&mut inode.durable, &op);
+                    apply(Arc::make_mut(&mut inode.durable), &op);
                 }
             }
             Op::SyncFailed { ino } => self.inode(ino).pending.clear(),
@@ -138,16 +138,19 @@ impl Replay {
         let mut image = Image { files: BTreeMap::new(), dirs };
         for (path, ino) in files {
             if reachable(&path, &image.dirs) {
-                let inode = self.inodes.get(ino).cloned().unwrap_or_default();
-                image.files.insert(path, Arc::new(content(inode, crash, rand)));
+                let bytes = self.inodes.get(ino).map(|inode| content(inode, crash, rand));
+                image.files.insert(path, bytes.unwrap_or_default());
             }
         }
         image
     }
 }
 
-fn content(inode: Inode, crash: Crash, rand: &dyn Rand) -> Vec<u8> {
-    let mut out = inode.durable;
+fn content(inode: &Inode, crash: Crash, rand: &dyn Rand) -> Arc<Vec<u8>> {
+    if inode.pending.is_empty() {
+        return Arc::clone(&inode.durable);
+    }
+    let mut out = inode.durable.to_vec();
     for op in &inode.pending {
         match (crash, op) {
             (Crash::PowerCut, _) => {}
@@ -169,7 +172,7 @@ fn content(inode: Inode, crash: Crash, rand: &dyn Rand) -> Vec<u8> {
             }
         }
     }
-    out
+    Arc::new(out)
 }
 
 /// Writes some blocks of a write; a block that is missing between others reads as it did, or as
