@@ -19,7 +19,10 @@ pub(crate) fn batches(data: &[u8]) {
     let split: Vec<_> = batch::split(bytes.clone()).collect();
     let whole: usize = split.iter().flatten().map(Bytes::len).sum();
     assert!(whole <= bytes.len());
-    let Ok(records) = batch::decode(&bytes) else { return };
+    let checked = verified.is_ok() && batch::check_records(&bytes).is_ok();
+    let decoded = batch::decode(&bytes);
+    assert!(!checked || decoded.is_ok(), "what is taken from a producer can be read: {decoded:?}");
+    let Ok(records) = decoded else { return };
     let header = batch::BatchHeader::parse(&bytes).expect("it decoded");
     assert_eq!(records.len() as i64, i64::from(header.record_count));
     if verified.is_ok() {

@@ -7,6 +7,7 @@
 //! allocated, and decompression stops at a budget.
 
 mod build;
+mod check;
 mod codec;
 mod control;
 mod records;
@@ -19,6 +20,7 @@ use thiserror::Error;
 use yeoul_base::{Offset, StoreError};
 
 pub use build::BatchBuilder;
+pub use check::check_records;
 pub use codec::Codec;
 pub(crate) use control::commits;
 pub use control::marker;

@@ -147,6 +147,10 @@ fn check(
         let why = "zstd needs Produce version 7";
         return Err(refuse(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, why));
     }
+    // Its checksum fits, so that sending it again would not help. A reader must not be the first to
+    // find out.
+    batch::check_records(&batch)
+        .map_err(|error| refuse(ErrorCode::INVALID_RECORD, &error.to_string()))?;
     context.broker.metrics.records(u64::try_from(header.record_count).unwrap_or(0));
     let pass = in_transaction(context, &header, part, transaction)?;
     Ok(Accepted { part, batch, pass })

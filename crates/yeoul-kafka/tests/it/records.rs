@@ -108,7 +108,19 @@ async fn bad_batches_are_refused_with_their_reason() {
     let served = Served::new().await;
     let mut client = Client::connect(served.addr).await;
     client.create("t", 1).await;
+    // Says that it is packed; the checksum fits.
+    let garbage = |codec: u8| {
+        damaged(|bytes| {
+            bytes[22] = codec;
+            let crc = crc32c::crc32c(&bytes[21..]).to_be_bytes();
+            bytes[17..21].copy_from_slice(&crc);
+        })
+    };
     let cases = [
+        (garbage(1), ErrorCode::INVALID_RECORD),
+        (garbage(2), ErrorCode::INVALID_RECORD),
+        (garbage(3), ErrorCode::INVALID_RECORD),
+        (garbage(4), ErrorCode::INVALID_RECORD),
         (damaged(|bytes| bytes[40] ^= 1), ErrorCode::CORRUPT_MESSAGE),
         (damaged(|bytes| bytes[16] = 1), ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT),
         (damaged(|bytes| bytes.truncate(30)), ErrorCode::CORRUPT_MESSAGE),

@@ -9,7 +9,7 @@ use super::{BatchError, BatchHeader, Codec, HEADER_BYTES, PREFIX_BYTES, RECORD_B
 
 /// Records and headers one decoded batch may hold: what each takes in memory is many times the
 /// few bytes it may take in the batch.
-const ITEMS_MAX: usize = 1 << 20;
+pub(super) const ITEMS_MAX: usize = 1 << 20;
 
 const _: () = assert!(ITEMS_MAX * 128 <= 2 * BATCH_UNCOMPRESSED_BYTES_MAX);
 

@@ -215,6 +215,23 @@ fn old_versions_and_wrong_sizes_say_so() {
     assert_eq!(small, Err(BatchError::TooLarge { bytes: batch.len(), limit: 10 }));
 }
 
+#[test]
+fn what_is_sealed_and_cannot_be_read_is_found() -> Outcome {
+    for codec in [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        let good = sample(codec);
+        check_records(&good)?;
+        let garbage = wrap(codec as i16, 4, b"neither records nor packed by anything");
+        assert!(verify(&garbage, 1 << 20).is_ok(), "{codec:?}: only its records are wrong");
+        assert!(check_records(&garbage).is_err(), "{codec:?}");
+    }
+    let one = [12u8, 0, 0, 0, 1, 1, 0];
+    let two = [12u8, 0, 0, 2, 1, 1, 0];
+    check_records(&wrap(0, 2, &[one, two].concat()))?;
+    assert!(check_records(&wrap(0, 2, &[one, one].concat())).is_err(), "one offset twice");
+    assert!(check_records(&wrap(0, 1, &[one, two].concat())).is_err(), "bytes that follow");
+    Ok(())
+}
+
 proptest::proptest! {
     #[test]
     fn any_bytes_are_refused_or_decoded_but_never_panic(
@@ -224,6 +241,8 @@ proptest::proptest! {
     ) {
         let batch = wrap(attributes, count, &records);
         let _ = verify(&batch, 1 << 20);
+        let checked = check_records(&batch);
+        proptest::prop_assert!(checked.is_err() || decode(&batch).is_ok(), "{checked:?}");
         if let Ok(decoded) = decode(&batch) {
             proptest::prop_assert_eq!(decoded.len(), usize::try_from(count).unwrap_or(0));
         }
@@ -246,6 +265,7 @@ proptest::proptest! {
         }
         let batch = builder.finish().expect("rows");
         proptest::prop_assert!(verify(&batch, 1 << 20).is_ok());
+        proptest::prop_assert_eq!(check_records(&batch), Ok(()));
         let decoded = decode(&batch).expect("just built");
         let back: Vec<_> = decoded.iter().map(|record| {
             let text = |bytes: &Option<Bytes>| bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned());

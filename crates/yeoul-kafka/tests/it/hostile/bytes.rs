@@ -1,7 +1,7 @@
 //! Hostile bytes, made by hand: frames, bodies, batches that no client writes.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use yeoul_log::batch::HEADER_BYTES;
+use yeoul_log::batch::{BatchBuilder, Codec, HEADER_BYTES};
 
 use crate::client::batch;
 
@@ -68,6 +68,22 @@ pub(crate) fn packed(codec: i16, count: i32, payload: &[u8]) -> Bytes {
     put(&mut bytes, 57, count.to_be_bytes());
     bytes.put_slice(payload);
     resealed(bytes)
+}
+
+/// The four codecs, each unpacking to one record of 20 MiB.
+pub(crate) fn swelling() -> [(&'static str, Bytes); 4] {
+    let value = vec![0; 20 << 20];
+    let codecs = [
+        ("gzip", Codec::Gzip),
+        ("snappy", Codec::Snappy),
+        ("lz4", Codec::Lz4),
+        ("zstd", Codec::Zstd),
+    ];
+    codecs.map(|(name, codec)| {
+        let mut builder = BatchBuilder::new(codec);
+        builder.push(1_000, None, Some(&value), &[]);
+        (name, builder.finish().expect("a record"))
+    })
 }
 
 /// The four codecs, each unpacking to hundreds of MiB of zeros from about one MiB or less.
