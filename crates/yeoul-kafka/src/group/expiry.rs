@@ -142,7 +142,12 @@ impl Groups {
         cleared
     }
 
+    /// What a client of OffsetCommit 2–4 has chosen counts in place of the node's time, in the
+    /// same cases.
     fn is_over(&self, empty_since_ms: Option<i64>, offset: &Committed) -> bool {
+        if let Some(expires_ms) = offset.expires_ms {
+            return self.clock.now_ms() >= expires_ms;
+        }
         let since = empty_since_ms.unwrap_or(i64::MIN).max(offset.committed_ms);
         let kept = i64::try_from(self.options.offsets_retention.as_millis()).unwrap_or(i64::MAX);
         self.clock.now_ms() >= since.saturating_add(kept)

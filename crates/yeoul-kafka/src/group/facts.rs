@@ -7,7 +7,7 @@ use yeoul_base::fields::{FieldError, FieldReader, FieldWriter};
 use yeoul_base::{FactKey, FactKind, Store, TopicId};
 
 const KEY_VERSION: u8 = 1;
-const VALUE_VERSION: u8 = 1;
+const VALUE_VERSION: u8 = 2;
 /// Keys that begin with it are groups, not offsets.
 const RECORD_KEY_VERSION: u8 = 2;
 const RECORD_VERSION: u8 = 1;
@@ -30,6 +30,8 @@ pub(crate) struct Committed {
     /// The client's own text.
     pub(crate) metadata: String,
     pub(crate) committed_ms: i64,
+    /// When it goes at the latest, where its client has chosen that; in milliseconds since 1970.
+    pub(crate) expires_ms: Option<i64>,
 }
 
 /// What is kept of a group itself.
@@ -140,6 +142,7 @@ impl Committed {
         let mut out = FieldWriter::versioned(VALUE_VERSION);
         out.i64(self.offset).i64(self.leader_epoch.into()).str(&self.metadata);
         out.i64(self.committed_ms);
+        out.bool(self.expires_ms.is_some()).i64(self.expires_ms.unwrap_or(0));
         out.finish()
     }
 
@@ -150,8 +153,10 @@ impl Committed {
             .map_err(|_| FieldError { field: "leader_epoch", what: "number above 32 bits" })?;
         let metadata = input.str("metadata")?.to_owned();
         let committed_ms = input.i64("committed_ms")?;
+        let expires = input.bool("expires")?;
+        let expires_ms = Some(input.i64("expires_ms")?).filter(|_| expires);
         input.end()?;
-        Ok(Self { offset, leader_epoch, metadata, committed_ms })
+        Ok(Self { offset, leader_epoch, metadata, committed_ms, expires_ms })
     }
 }
 
@@ -217,7 +222,13 @@ pub(crate) fn fuzz_facts(data: &[u8]) {
 #[cfg(any(test, fuzzing))]
 pub(crate) fn sample_facts() -> Vec<Vec<u8>> {
     let key = OffsetKey { topic: TopicId([1; 16]), partition: 1 };
-    let value = Committed { offset: 5, leader_epoch: 1, metadata: "m".into(), committed_ms: 1 };
+    let value = Committed {
+        offset: 5,
+        leader_epoch: 1,
+        metadata: "m".into(),
+        committed_ms: 1,
+        expires_ms: Some(9),
+    };
     let record =
         Record { protocol_type: "consumer".into(), generation: 2, empty_since_ms: Some(3) };
     vec![
@@ -242,9 +253,17 @@ mod tests {
         assert_eq!(fact.key, expected);
         assert_eq!(decode_key(&fact.key), Ok(("g1", key)));
 
-        let value =
-            Committed { offset: 5, leader_epoch: -1, metadata: "m".into(), committed_ms: 64 };
-        assert_eq!(value.encode(), vec![1, 10, 1, 1, b'm', 0x80, 0x01]);
+        let mut value = Committed {
+            offset: 5,
+            leader_epoch: -1,
+            metadata: "m".into(),
+            committed_ms: 64,
+            expires_ms: None,
+        };
+        assert_eq!(value.encode(), vec![2, 10, 1, 1, b'm', 0x80, 0x01, 0, 0]);
+        assert_eq!(Committed::decode(&value.encode()), Ok(value.clone()));
+        value.expires_ms = Some(65);
+        assert_eq!(value.encode(), vec![2, 10, 1, 1, b'm', 0x80, 0x01, 1, 0x82, 0x01]);
         assert_eq!(Committed::decode(&value.encode()), Ok(value));
     }
 

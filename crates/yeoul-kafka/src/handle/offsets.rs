@@ -28,6 +28,9 @@ pub(crate) async fn offset_commit(
 ) -> OffsetCommitResponse {
     let topics = context.store().topics();
     let now_ms = context.broker.clock.now_ms();
+    // −1: not chosen.
+    let kept_ms = Some(request.retention_time_ms).filter(|kept| *kept >= 0);
+    let expires_ms = kept_ms.map(|kept| now_ms.saturating_add(kept));
     let mut entries = Vec::new();
     let mut response = OffsetCommitResponse::default();
     for topic in request.topics {
@@ -35,7 +38,7 @@ pub(crate) async fn offset_commit(
         let mut partitions = Vec::new();
         for asked in topic.partitions {
             let partition_index = asked.partition_index;
-            let entry = entry(info, asked, now_ms);
+            let entry = entry(info, asked, (now_ms, expires_ms));
             let error_code = entry.as_ref().err().copied().unwrap_or_default();
             entries.extend(entry);
             partitions.push(OffsetCommitResponsePartition { partition_index, error_code });
@@ -67,7 +70,7 @@ pub(crate) async fn offset_commit(
 pub(crate) fn entry(
     topic: Option<&Arc<TopicInfo>>,
     asked: OffsetCommitPartition,
-    now_ms: i64,
+    (now_ms, expires_ms): (i64, Option<i64>),
 ) -> Result<(OffsetKey, Committed), ErrorCode> {
     let topic = topic
         .filter(|topic| broker::partition(topic, asked.partition_index).is_some())
@@ -82,6 +85,7 @@ pub(crate) fn entry(
         leader_epoch: asked.committed_leader_epoch,
         metadata,
         committed_ms: now_ms,
+        expires_ms,
     };
     Ok((key, value))
 }

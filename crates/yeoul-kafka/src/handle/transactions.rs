@@ -142,7 +142,7 @@ pub(crate) async fn txn_offset_commit(
                 committed_leader_epoch: asked.committed_leader_epoch,
                 committed_metadata: asked.committed_metadata,
             };
-            let entry = offsets::entry(info, asked, now_ms);
+            let entry = offsets::entry(info, asked, (now_ms, None));
             let error_code = entry.as_ref().err().copied().unwrap_or_default();
             entries.extend(entry);
             partitions.push(TxnOffsetCommitResponsePartition { partition_index, error_code });

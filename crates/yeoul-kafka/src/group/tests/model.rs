@@ -224,8 +224,13 @@ impl World {
     /// Commits one more than was ever committed; whether it was taken.
     fn commit(&mut self, claim: &Claim) -> bool {
         let offset = self.committed + 1;
-        let value =
-            Committed { offset, leader_epoch: -1, metadata: String::new(), committed_ms: 0 };
+        let value = Committed {
+            offset,
+            leader_epoch: -1,
+            metadata: String::new(),
+            committed_ms: 0,
+            expires_ms: None,
+        };
         let groups = self.groups();
         let done = std::pin::pin!(groups.commit_offsets(claim, vec![(self.key, value)]));
         let taken = poll(done).expect("the store answers at once").is_ok();

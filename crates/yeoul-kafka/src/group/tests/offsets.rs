@@ -33,11 +33,22 @@ fn key(bench: &Bench, name: &str) -> OffsetKey {
 }
 
 fn commit(bench: &Bench, claim: &Claim, topic: &str, offset: i64) -> ErrorCode {
+    commit_for(bench, claim, topic, offset, None)
+}
+
+fn commit_for(
+    bench: &Bench,
+    claim: &Claim,
+    topic: &str,
+    offset: i64,
+    kept_ms: Option<u64>,
+) -> ErrorCode {
     let value = Committed {
         offset,
         leader_epoch: -1,
         metadata: String::new(),
         committed_ms: bench.groups.clock.now_ms(),
+        expires_ms: kept_ms.map(|kept| bench.groups.clock.now_ms() + kept as i64),
     };
     match now(bench.groups.commit_offsets(claim, vec![(key(bench, topic), value)])) {
         Ok(()) => ErrorCode::NONE,
@@ -125,6 +136,28 @@ fn offsets_expire_when_the_group_has_been_empty_for_seven_days() {
     bench.pass(1);
     assert_eq!((expire(&bench), topics(&bench)), (1, vec![]));
     assert!(bench.store.facts(yeoul_base::FactKind::GroupOffset, &[]).is_empty(), "all of it");
+}
+
+#[test]
+fn an_offset_is_kept_as_long_as_its_client_says() {
+    let bench = Bench::new();
+    assert_eq!(commit_for(&bench, &simple(), "hour", 5, Some(DAY / 24)), ErrorCode::NONE);
+    assert_eq!(commit_for(&bench, &simple(), "month", 5, Some(30 * DAY)), ErrorCode::NONE);
+    assert_eq!(commit(&bench, &simple(), "week", 5), ErrorCode::NONE);
+    bench.pass(DAY / 24 - 1);
+    assert_eq!(expire(&bench), 0);
+    let bench = bench.restarted();
+    bench.pass(1);
+    assert_eq!((expire(&bench), bench.groups.offsets("g").len()), (1, 2));
+    bench.pass(8 * DAY);
+    assert_eq!((expire(&bench), topics(&bench)), (1, vec!["month".to_owned()]));
+    bench.pass(22 * DAY);
+    assert_eq!((expire(&bench), topics(&bench)), (1, vec![]));
+    // Not while somebody is there.
+    let member = bench.stable(None);
+    assert_eq!(commit_for(&bench, &of(&member), "t", 5, Some(1)), ErrorCode::NONE);
+    bench.clock.advance(Duration::from_millis(2));
+    assert_eq!(expire(&bench), 0);
 }
 
 #[test]

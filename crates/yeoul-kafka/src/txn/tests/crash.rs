@@ -81,8 +81,13 @@ impl World {
         );
         self.transactions.add_group(ID, from, GROUP).await.expect("added");
         let key = OffsetKey { topic: self.topic, partition: 0 };
-        let value =
-            Committed { offset, leader_epoch: -1, metadata: String::new(), committed_ms: 1 };
+        let value = Committed {
+            offset,
+            leader_epoch: -1,
+            metadata: String::new(),
+            committed_ms: 1,
+            expires_ms: None,
+        };
         let claim =
             Claim { group: GROUP.into(), generation: -1, transactional: true, ..Claim::default() };
         let offsets = BTreeMap::from([(key, value)]);
