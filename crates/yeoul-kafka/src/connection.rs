@@ -7,8 +7,11 @@
 
 pub(crate) mod input;
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -26,6 +29,8 @@ use input::{FrameReader, InputError};
 
 /// Produce requests of one connection that were read and not answered yet.
 const IN_FLIGHT_MAX: usize = 64;
+/// Answers that leave with one call to the system.
+const TOGETHER_MAX: usize = 16;
 /// Small, for every idle connection has one; a large frame is read past it.
 const READ_BYTES: usize = 4 << 10;
 /// How slowly a whole answer may be taken at worst.
@@ -128,7 +133,13 @@ async fn write_answers(
     mut gone: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let mut broken = None;
-    while let Some(Queued { answer, memory, turn }) = queued.recv().await {
+    let mut ahead = None;
+    loop {
+        let next = match ahead.take() {
+            Some(next) => Some(next),
+            None => queued.recv().await,
+        };
+        let Some(Queued { answer, memory, turn }) = next else { break };
         let answer = if turn.is_none() {
             answer.await
         } else if broken.is_some() {
@@ -143,8 +154,11 @@ async fn write_answers(
         };
         match answer {
             Ok(Some(reply)) if broken.is_none() => {
-                broker.metrics.answered(reply.frame.len_bytes());
-                if let Err(error) = write_reply(broker, &mut write, reply, &memory).await {
+                let mut replies = vec![(reply, memory)];
+                if turn.is_none() {
+                    add_ready(&mut replies, &mut queued, &mut ahead).await;
+                }
+                if let Err(error) = write_replies(broker, &mut write, replies).await {
                     // What was read before must still reach the store, so the queue is emptied.
                     broken = Some(error);
                     queued.close();
@@ -160,23 +174,57 @@ async fn write_answers(
     }
 }
 
+/// Adds the answers behind that are ready too: a producer's batches are committed together, so
+/// that their answers can leave together. What is not ready is the next to be waited for.
+async fn add_ready(
+    replies: &mut Vec<(Reply, Share)>,
+    queued: &mut mpsc::Receiver<Queued>,
+    ahead: &mut Option<Queued>,
+) {
+    while replies.len() < TOGETHER_MAX
+        && let Ok(mut next) = queued.try_recv()
+    {
+        let answer = match next.turn {
+            None => poll_fn(|context| Poll::Ready(next.answer.as_mut().poll(context))).await,
+            Some(_) => Poll::Pending,
+        };
+        match answer {
+            Poll::Ready(Ok(Some(reply))) => replies.push((reply, next.memory)),
+            Poll::Ready(Ok(None)) => {}
+            Poll::Ready(Err(error)) => tracing::warn!(%error, "an answer could not be encoded"),
+            Poll::Pending => {
+                *ahead = Some(next);
+                return;
+            }
+        }
+    }
+}
+
 /// A peer may read slowly, but not stop: what it does not take is memory of ours. How slowly
 /// depends on whether others wait for that memory.
-async fn write_reply(
+async fn write_replies(
     broker: &Broker,
     write: &mut OwnedWriteHalf,
-    Reply { frame, memory }: Reply,
-    of_request: &Share,
+    replies: Vec<(Reply, Share)>,
 ) -> io::Result<()> {
-    let slowest = Duration::from_secs(frame.len_bytes() as u64 / ANSWER_BYTES_PER_SECOND_MIN);
+    let (mut bytes, mut budget, mut chunks) = (0, None, VecDeque::new());
+    // Held until all is written.
+    let mut shares = Vec::with_capacity(replies.len());
+    for (Reply { frame, memory }, of_request) in replies {
+        broker.metrics.answered(frame.len_bytes());
+        bytes += frame.len_bytes() as u64;
+        chunks.extend(frame.chunks);
+        budget = match (memory.is_empty(), of_request.is_empty()) {
+            (false, _) => Some(&broker.answer_memory),
+            (true, false) => Some(&broker.request_memory),
+            (true, true) => budget,
+        };
+        shares.push((memory, of_request));
+    }
+    let slowest = Duration::from_secs(bytes / ANSWER_BYTES_PER_SECOND_MIN);
     let due = Instant::now() + broker.options.stall_max + slowest;
-    let budget = match (memory.is_empty(), of_request.is_empty()) {
-        (false, _) => Some(&broker.answer_memory),
-        (true, false) => Some(&broker.request_memory),
-        (true, true) => None,
-    };
     let mut pace = Pace::new();
-    let mut pieces = Pieces { chunks: frame.chunks.into() };
+    let mut pieces = Pieces { chunks };
     while pieces.has_remaining() {
         let soon = due.min(Instant::now() + PACE_EVERY);
         match timeout_at(soon, write.write_buf(&mut pieces)).await {
@@ -196,7 +244,7 @@ async fn write_reply(
 
 /// A frame as one buffer, so that its pieces go out with one vectored write.
 struct Pieces {
-    chunks: std::collections::VecDeque<Bytes>,
+    chunks: VecDeque<Bytes>,
 }
 
 impl Buf for Pieces {

@@ -107,7 +107,7 @@ impl Core {
         let name = paths::snapshot_name(self.shared.incarnation, self.state.sequence);
         let done =
             self.replaced_bytes == 0 && self.kept.last().is_some_and(|kept| kept.name == name);
-        let can = !self.checkpointing && !done && self.ring.unsplit_bytes() == 0;
+        let can = !self.checkpointing && !done && !self.ring.is_stuck();
         can && self.shared.fatal().is_none()
     }
 

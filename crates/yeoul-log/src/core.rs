@@ -127,9 +127,10 @@ impl Core {
                 // An answer may tell of what was not written: then it is not given.
                 respond(closed.clone().map_or(answer, Err));
             }
-            self.split();
+            self.split_if_due();
             self.sync_if_due();
         }
+        self.split_if_due();
         self.space.waiting = queue;
         self.tend();
     }
@@ -392,7 +393,8 @@ impl Core {
             let gone = part.segments();
             self.doomed.extend(gone.iter().map(|segment| segment.id));
         }
-        self.ring.push(written, waiting);
+        let gather = (self.options.split_bytes, self.clock.monotonic());
+        self.ring.push(written, waiting, gather);
         if !removed.is_empty() {
             self.drop_gone();
             self.free_gone();

@@ -34,8 +34,11 @@ pub struct LogOptions {
     pub relaxed_every: Duration,
     /// Recent batches kept in memory for readers that follow closely.
     pub hot_bytes: usize,
-    /// Batches that wait in memory for their partition's file (when the disk is full); appends
-    /// are refused beyond.
+    /// Batches wait in memory for so many bytes, that are then written to their partitions' files
+    /// together, or a short while; 0: each group is written at once.
+    pub split_bytes: usize,
+    /// Batches that wait in memory because their partition's file cannot grow (the disk is
+    /// full); appends are refused beyond.
     pub unsplit_bytes: usize,
     /// Bytes of commits that wait for the writer; callers wait beyond.
     pub queue_bytes: usize,
@@ -76,6 +79,7 @@ impl Default for LogOptions {
             relaxed_bytes: 4 << 20,
             relaxed_every: Duration::from_millis(50),
             hot_bytes: 8 << 20,
+            split_bytes: 1 << 20,
             unsplit_bytes: 32 << 20,
             queue_bytes: 32 << 20,
             segment_bytes: SEGMENT_BYTES_DEFAULT,

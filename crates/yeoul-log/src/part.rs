@@ -62,6 +62,27 @@ impl Inner {
         self.ends.stable = stable.max(self.ends.start).min(self.ends.high);
     }
 
+    /// What was read from a file up to `next`, and what follows it in memory, if some of it fits.
+    fn go_on(
+        &self,
+        (bytes, next): (Bytes, Offset),
+        end: Offset,
+        max_bytes: usize,
+    ) -> (Vec<Bytes>, Offset) {
+        let left = max_bytes.saturating_sub(bytes.len());
+        let at = self.tail.partition_point(|batch| batch.last < next);
+        let follows = self.tail.get(at).is_some_and(|batch| {
+            batch.base == next && batch.base < end && batch.bytes.len() <= left
+        });
+        let mut batches = vec![bytes];
+        if !follows {
+            return (batches, next);
+        }
+        let (more, next) = tail_from(&self.tail, next, end, left);
+        batches.extend(more);
+        (batches, next)
+    }
+
     fn has(&self, segment: &Arc<LogSegment>) -> bool {
         self.segments.iter().any(|own| Arc::ptr_eq(own, segment))
     }
@@ -293,8 +314,9 @@ impl Part {
                     }
                     // What fell below the start meanwhile has taken its aborted ranges along.
                     check_range(from, &inner.ends)?;
+                    let (batches, next) = inner.go_on((bytes, next), end, max_bytes);
                     let aborted = inner.aborted_for(isolation, from, next);
-                    return Ok(Read { batches: vec![bytes], ends, aborted });
+                    return Ok(Read { batches, ends, aborted });
                 }
                 // All from here on was compacted away: what comes next lies behind it.
                 Ok(None) => at = segment.end().min(end),

@@ -479,7 +479,7 @@ fn split(
         return Err(LogError::io(&FileId::appended(id, base).log(), full));
     }
     part.wait_in_memory(batch);
-    core.ring.push(bytes.len(), waiting.into());
+    core.ring.push(bytes.len(), waiting.into(), (0, core.clock.monotonic()));
     Ok(())
 }
 

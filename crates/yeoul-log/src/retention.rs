@@ -43,6 +43,8 @@ impl Core {
     pub(crate) fn enforce_retention(&mut self, now_ms: Option<i64>) -> usize {
         let now_ms = now_ms.unwrap_or_else(|| self.clock.now_ms());
         self.forget_producers(self.clock.now_ms());
+        // What is judged is what lies in files.
+        self.split();
         roll(self.state.lanes.values(), now_ms);
         // A component that has not started yet could not say what it needs.
         let Some(holds) = self.shared.holds_now(self.options.holds_expected) else { return 0 };

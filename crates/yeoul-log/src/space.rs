@@ -101,9 +101,7 @@ impl Core {
 
     /// Whether something has just found the disk full.
     pub(crate) fn is_short_of_space(&self) -> bool {
-        self.ring.unsplit_bytes() > 0
-            || self.space.failed.is_some()
-            || self.space.checkpoint_full.is_some()
+        self.ring.is_stuck() || self.space.failed.is_some() || self.space.checkpoint_full.is_some()
     }
 
     fn full(&self, why: &str) -> NoGroup {
@@ -127,7 +125,7 @@ impl Core {
     /// Nothing that a checkpoint could do would free a slot: then the limit gives way, for it is
     /// there to bound what piles up, not to stop the log for ever.
     fn limit_gives_way(&self) -> bool {
-        self.space.checkpoint_full.is_none() && self.ring.unsplit_bytes() == 0
+        self.space.checkpoint_full.is_none() && !self.ring.is_stuck()
     }
 
     /// Checkpoint and new slots on this thread.

@@ -1,9 +1,14 @@
 //! The splitter: puts the batches of the commit log into their partitions' files, unsynced, and
 //! keeps the newest of them in memory for readers that follow closely.
+//!
+//! It lets some gather first, so that a file grows by a few large writes and not by one for each
+//! group. Nothing depends on when: readers find in memory what no file has, and a checkpoint
+//! splits all there is before it begins.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use yeoul_base::{Disk, Offset, PartId};
 
@@ -13,14 +18,21 @@ use crate::paths::{self, FileId};
 use crate::planted::{self, Planted};
 use crate::segment::{LogSegment, WRITE_BYTES};
 
+/// What waits for its file waits no longer than this, if the file can grow.
+const SPLIT_AFTER: Duration = Duration::from_millis(20);
+
 type Waiting = (Arc<Part>, i64, TailBatch);
 
+/// Some groups of the commit log that are split together.
 #[derive(Debug)]
 struct RingGroup {
     bytes: usize,
     batches: Vec<Waiting>,
-    /// How many of the batches are in their files.
+    /// How many of the batches are in their files. They are in the files' order from the first
+    /// one on.
     split: usize,
+    /// When the first of them came.
+    since: Duration,
 }
 
 /// Groups in memory: those not wholly in files, and behind them the newest that are.
@@ -30,19 +42,36 @@ pub(crate) struct Ring {
     hot: VecDeque<RingGroup>,
     unsplit_bytes: usize,
     hot_bytes: usize,
+    /// The last attempt left some behind: their files cannot grow.
+    stuck: bool,
     /// Batches on their way into one write; empty between writes.
     together: Vec<u8>,
 }
 
 impl Ring {
-    pub(crate) fn push(&mut self, bytes: usize, mut batches: Vec<Waiting>) {
-        if !batches.is_empty() {
-            // Each partition's batches beside each other and in their order: one write takes
-            // several of them.
-            batches.sort_by_key(|(part, ..)| part.id);
-            self.unsplit_bytes += bytes;
-            self.unsplit.push_back(RingGroup { bytes, batches, split: 0 });
+    /// With others that wait, up to `together` bytes.
+    pub(crate) fn push(
+        &mut self,
+        bytes: usize,
+        mut batches: Vec<Waiting>,
+        (together, now): (usize, Duration),
+    ) {
+        if batches.is_empty() {
+            return;
         }
+        self.unsplit_bytes += bytes;
+        match self.unsplit.back_mut() {
+            Some(last) if last.split == 0 && last.bytes + bytes <= together => {
+                last.bytes += bytes;
+                last.batches.append(&mut batches);
+            }
+            _ => self.unsplit.push_back(RingGroup { bytes, batches, split: 0, since: now }),
+        }
+    }
+
+    /// Whether something waits because its file cannot grow.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stuck
     }
 
     pub(crate) fn unsplit_bytes(&self) -> usize {
@@ -71,6 +100,7 @@ impl Ring {
             *bytes -= if keep { 0 } else { group.bytes };
             keep
         });
+        self.stuck &= self.unsplit_bytes > 0;
         dropped
     }
 
@@ -99,16 +129,48 @@ impl Core {
         }
     }
 
-    /// Puts what waits into files. What cannot be written now (a full disk) stays in memory and
-    /// is tried again with the next group.
+    /// Splits what has gathered, or waited, long enough; and tries again what could not be.
+    pub(crate) fn split_if_due(&mut self) {
+        if self.ring.stuck || self.split_in() == Some(Duration::ZERO) {
+            self.split();
+        }
+        while self.ring.unsplit_bytes > self.options.split_bytes && !self.ring.stuck {
+            self.split_first();
+        }
+        self.ring.trim(self.options.hot_bytes);
+    }
+
+    /// How long what waits may go on waiting; `None`: nothing waits, or not for that.
+    pub(crate) fn split_in(&self) -> Option<Duration> {
+        let first = self.ring.unsplit.front().filter(|_| !self.ring.stuck)?;
+        let waited = self.clock.monotonic().saturating_sub(first.since);
+        Some(SPLIT_AFTER.saturating_sub(waited))
+    }
+
+    /// Puts all that waits into files. What cannot be written now (a full disk) stays in memory
+    /// and is tried again with the next group.
     pub(crate) fn split(&mut self) {
-        while let Some(mut group) = self.ring.unsplit.pop_front() {
+        self.ring.stuck = false;
+        while self.ring.unsplit_bytes > 0 && !self.ring.stuck {
+            self.split_first();
+        }
+        self.ring.trim(self.options.hot_bytes);
+    }
+
+    fn split_first(&mut self) {
+        if let Some(mut group) = self.ring.unsplit.pop_front() {
+            if group.split == 0 {
+                // Each partition's batches beside each other and in their order: one write takes
+                // several of them.
+                group.batches.sort_by_key(|(part, ..)| part.id);
+            }
             while let Some(left @ [(part, ..), ..]) = group.batches.get(group.split..) {
                 let part = Arc::clone(part);
                 match self.split_some(left) {
                     Ok(count) => group.split += count,
                     Err(error) => {
                         self.ring.unsplit.push_front(group);
+                        self.ring.stuck = true;
                         if is_full(&error) {
                             tracing::warn!(%error, "log segments cannot grow, batches wait");
                             self.free_gone();
@@ -124,7 +186,6 @@ impl Core {
             self.ring.hot_bytes += group.bytes;
             self.ring.hot.push_back(group);
         }
-        self.ring.trim(self.options.hot_bytes);
     }
 
     /// Adds the first batch to its partition's newest file, or to a new one when that is full,

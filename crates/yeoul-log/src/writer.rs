@@ -1,13 +1,14 @@
-//! The writer's thread: hands what has arrived to the [`Core`] as one group after the other. There
-//! is no timer: while one group is being synced the next one gathers. Making slots and writing
-//! snapshots happen on short-lived threads beside it, which answer through the same queue.
+//! The writer's thread: hands what has arrived to the [`Core`] as one group after the other. While
+//! one group is being synced the next one gathers; right behind a group the next one also waits
+//! for those who were just answered (see [`Gather`]). Making slots and writing snapshots happen on
+//! short-lived threads beside it, which answer through the same queue.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use yeoul_base::StoreError;
+use yeoul_base::{Clock, StoreError};
 
 use crate::core::Core;
 use crate::locked;
@@ -35,7 +36,33 @@ struct Waiting {
     bytes: usize,
     controls: Vec<Control>,
     stop: Option<Stop>,
+    /// The writer sleeps until so many bytes wait; `None`: it is awake, or does not want any.
+    wake_at: Option<usize>,
+    /// How many callers wait for room.
+    blocked: usize,
 }
+
+/// What the next group waits for. Producers keep a few batches under way, and send the next one
+/// when one is answered. Begun at once, a group would hold what came during the last sync only,
+/// and the other half the next time: twice the syncs and wake-ups for the same batches.
+///
+/// It waits no longer than the last group took to write and sync, from its end on, and never
+/// longer than [`GATHER_MAX`]: whoever sends rarely does not wait, and who waits is done before
+/// the group after the next would have been.
+#[derive(Debug, Clone, Copy, Default)]
+struct Gather {
+    /// What the last group had and what waited at its end: about all that is under way.
+    bytes: usize,
+    /// By the clock's monotonic time.
+    until: Duration,
+}
+
+/// The longest that a group may wait for others.
+const GATHER_MAX: Duration = Duration::from_micros(500);
+/// So long it may wait however fast the last one was: sleeping and waking take as much.
+const GATHER_MIN: Duration = Duration::from_micros(50);
+/// A group need not wait for more.
+const GATHER_BYTES_MAX: usize = 1 << 20;
 
 /// What waits for the writer. Callers wait when it is full.
 pub(crate) struct Queue {
@@ -55,27 +82,41 @@ impl Queue {
     pub(crate) fn push(&self, request: Request) {
         let mut waiting = locked(&self.waiting);
         while waiting.bytes > self.bytes_max && waiting.stop.is_none() {
+            waiting.blocked += 1;
             waiting = self.taken.wait(waiting).unwrap_or_else(std::sync::PoisonError::into_inner);
+            waiting.blocked -= 1;
         }
         if waiting.stop.is_some() {
             drop(waiting);
             (request.respond)(Err(StoreError::Closed("it is shutting down".into())));
             return;
         }
+        self.put(waiting, request);
+    }
+
+    /// Wakes the writer only if it sleeps and has what it waits for: a call to the system each
+    /// time would cost more than the append.
+    fn put(&self, mut waiting: MutexGuard<'_, Waiting>, request: Request) {
+        // Not a batch: somebody waits for it alone.
+        let urgent = request.bytes == 0;
         waiting.bytes += request.bytes;
         waiting.requests.push_back(request);
+        let wake = waiting.wake_at.is_some_and(|at| urgent || waiting.bytes >= at);
+        if wake {
+            waiting.wake_at = None;
+        }
         drop(waiting);
-        self.arrived.notify_one();
+        if wake {
+            self.arrived.notify_one();
+        }
     }
 
     /// Does not wait; what finds no room is dropped unanswered.
     pub(crate) fn try_push(&self, request: Request) {
         const REQUESTS_MAX: usize = 1024;
-        let mut waiting = locked(&self.waiting);
+        let waiting = locked(&self.waiting);
         if waiting.requests.len() < REQUESTS_MAX && waiting.stop.is_none() {
-            waiting.requests.push_back(request);
-            drop(waiting);
-            self.arrived.notify_one();
+            self.put(waiting, request);
         }
     }
 
@@ -92,16 +133,35 @@ impl Queue {
     }
 
     /// Controls and, if `also` says so, requests: all that wait, after at most `timeout`.
-    fn take(&self, timeout: Duration, also: bool) -> (Vec<Request>, Vec<Control>, Option<Stop>) {
+    fn take(
+        &self,
+        timeout: Duration,
+        also: bool,
+        gather: Option<(Gather, &dyn Clock)>,
+    ) -> (Vec<Request>, Vec<Control>, Option<Stop>) {
         let mut waiting = locked(&self.waiting);
         let nothing = waiting.controls.is_empty() && (!also || waiting.requests.is_empty());
-        // Once it is to stop there is nothing to wait for, but for what makes space.
+        // At the end what found no space has nobody to wait for but a control that makes space.
         if nothing && (waiting.stop.is_none() || !also) {
-            let (woken, _) = self
-                .arrived
-                .wait_timeout(waiting, timeout)
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            waiting = woken;
+            waiting.wake_at = also.then_some(0);
+            (waiting, _) = self.sleep(waiting, timeout);
+        }
+        if let Some((Gather { bytes, until }, clock)) = gather.filter(|_| also) {
+            while !waiting.requests.is_empty()
+                && waiting.bytes < bytes
+                && waiting.controls.is_empty()
+                && waiting.stop.is_none()
+                && let Some(left) = until.checked_sub(clock.monotonic())
+                && !left.is_zero()
+            {
+                waiting.wake_at = Some(bytes);
+                let over;
+                (waiting, over) = self.sleep(waiting, left);
+                // Not asked of the clock again: a test's clock may stand still.
+                if over {
+                    break;
+                }
+            }
         }
         let mut requests = Vec::new();
         if also {
@@ -109,10 +169,35 @@ impl Queue {
             requests = std::mem::take(&mut waiting.requests).into();
         }
         let controls = std::mem::take(&mut waiting.controls);
-        let stop = waiting.stop;
+        let (stop, blocked) = (waiting.stop, waiting.blocked);
         drop(waiting);
-        self.taken.notify_all();
+        if blocked > 0 {
+            self.taken.notify_all();
+        }
         (requests, controls, stop)
+    }
+
+    /// True: the time was over before anything came.
+    fn sleep<'a>(
+        &self,
+        waiting: MutexGuard<'a, Waiting>,
+        timeout: Duration,
+    ) -> (MutexGuard<'a, Waiting>, bool) {
+        let woken = self.arrived.wait_timeout(waiting, timeout);
+        let (mut woken, over) = woken.unwrap_or_else(std::sync::PoisonError::into_inner);
+        woken.wake_at = None;
+        (woken, over.timed_out())
+    }
+
+    /// After a group of so many bytes that was begun `since`.
+    fn next(&self, bytes: usize, since: Duration, clock: &dyn Clock) -> Option<Gather> {
+        if bytes == 0 {
+            return None;
+        }
+        let bytes = (bytes + locked(&self.waiting).bytes).min(GATHER_BYTES_MAX);
+        let now = clock.monotonic();
+        let patience = now.saturating_sub(since).clamp(GATHER_MIN, GATHER_MAX);
+        Some(Gather { bytes: bytes.min(self.bytes_max / 2), until: now + patience })
     }
 }
 
@@ -151,16 +236,25 @@ fn run(mut core: Core, queue: &Arc<Queue>) {
     let mut helpers: Vec<JoinHandle<()>> = Vec::new();
     let mut retention_at = core.clock.monotonic() + every;
     let mut drain_at = None;
+    let mut gather = None;
+    let clock = Arc::clone(&core.clock);
     loop {
         let also = core.space.waiting.is_empty();
-        let (requests, controls, stop) = queue.take(patience(&core), also);
+        let behind = gather.take().map(|gather| (gather, &*clock));
+        let (requests, controls, stop) = queue.take(patience(&core), also, behind);
         controls.into_iter().for_each(|control| control(&mut core));
         if stop.is_some() {
             let now = core.clock.monotonic();
             core.space.draining |= now >= *drain_at.get_or_insert(now + DRAIN);
         }
         let idle = requests.is_empty() && core.space.waiting.is_empty();
+        if idle && core.split_in().is_some() {
+            core.split();
+        }
+        let bytes = requests.iter().map(|request| request.bytes).sum();
+        let since = clock.monotonic();
         core.run(requests);
+        gather = queue.next(bytes, since, &*clock);
         if stop.is_some() && idle {
             break;
         }
@@ -177,7 +271,7 @@ fn run(mut core: Core, queue: &Arc<Queue>) {
         // It has logged what went wrong; its answer waits in the queue.
         let _ = helper.join();
     }
-    let (_, controls, stop) = queue.take(Duration::ZERO, false);
+    let (_, controls, stop) = queue.take(Duration::ZERO, false, None);
     controls.into_iter().for_each(|control| control(&mut core));
     core.settle();
     if stop == Some(Stop::Clean) {
@@ -189,17 +283,14 @@ fn run(mut core: Core, queue: &Arc<Queue>) {
 fn patience(core: &Core) -> Duration {
     /// Files that could not grow, and commits without a place, are looked at again.
     const AGAIN: Duration = Duration::from_millis(100);
-    let waits = !core.space.waiting.is_empty() || core.ring.unsplit_bytes() > 0;
+    let waits = !core.space.waiting.is_empty() || core.ring.is_stuck();
     let again = if waits { AGAIN } else { core.options.retention_every };
-    core.sync_in().map_or(again, |sync| sync.min(again))
+    [core.sync_in(), core.split_in()].into_iter().flatten().fold(again, Duration::min)
 }
 
 /// Starts what is due beside the writer.
 fn tend(core: &mut Core, queue: &Arc<Queue>, helpers: &mut Vec<JoinHandle<()>>) {
     core.sync_if_due();
-    if core.ring.unsplit_bytes() > 0 {
-        core.split();
-    }
     if core.checkpoint_due()
         && let Some(mut job) = core.begin_checkpoint()
     {

@@ -23,6 +23,7 @@ pub(crate) fn tiny() -> LogOptions {
         checkpoint_bytes: 1 << 30,
         hot_bytes: 0,
         reserve_bytes: 0,
+        split_bytes: 0,
         unsplit_bytes: 64 << 10,
         segment_bytes: 4 << 10,
         inline: true,

@@ -123,15 +123,21 @@ pub(crate) struct Workload {
     /// Of a group a commit was refused for want of space and one behind it, which needs less, was
     /// taken: no model has just that.
     mixed: bool,
+    /// How much waits for its file: nothing, some groups, all until a checkpoint.
+    split_bytes: usize,
     /// Leaves out what is looked at beside the crashes.
     quick: bool,
     plan: Vec<Kind>,
 }
 
 pub(crate) fn open(disk: &SimDisk) -> Result<(Log, Recovered), LogError> {
+    open_with(disk, 0)
+}
+
+fn open_with(disk: &SimDisk, split_bytes: usize) -> Result<(Log, Recovered), LogError> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at_ms(NOW_MS));
-    let options = LogOptions { lock_note: "sim".into(), ..tiny() };
+    let options = LogOptions { lock_note: "sim".into(), split_bytes, ..tiny() };
     Log::open(disk, clock, Arc::new(SeededRand::new(3)), options)
 }
 
@@ -226,6 +232,7 @@ impl Workload {
             compacted_first: seed % 4 >= 2,
             durable: 0,
             mixed: false,
+            split_bytes: [0, 4_000, 40_000][(seed / 4 % 3) as usize],
             quick: false,
             plan,
         }
@@ -233,7 +240,7 @@ impl Workload {
 
     /// Does all of it. The log is left as a kill would leave it.
     pub(crate) fn run(&mut self) -> Result<(), String> {
-        self.log = Some(open(&self.disk).map_err(|error| error.to_string())?.0);
+        self.log = Some(self.open()?);
         for kind in self.plan.clone() {
             *self.counts.entry(kind).or_default() += 1;
             let begun_at = self.disk.journal_len();
@@ -547,8 +554,13 @@ impl Workload {
         {
             log.close();
         }
-        self.log = Some(open(&self.disk).map_err(|error| error.to_string())?.0);
+        self.log = Some(self.open()?);
         Ok(())
+    }
+
+    fn open(&self) -> Result<Log, String> {
+        let opened = open_with(&self.disk, self.split_bytes);
+        opened.map(|(log, _)| log).map_err(|error| error.to_string())
     }
 
     /// Counts what happened below the surface.
