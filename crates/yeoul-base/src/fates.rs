@@ -23,7 +23,8 @@ pub struct Fates {
     pub late: u64,
     /// Seen before by key.
     pub deduplicated: u64,
-    /// Belonged to an aborted transaction, or were control records.
+    /// Offsets passed without a record for anybody: of an aborted transaction, of a control
+    /// record, or compacted away.
     pub aborted: u64,
     /// Could not be used; kept in the dead-letter topic.
     pub dead: u64,

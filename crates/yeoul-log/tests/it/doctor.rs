@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use yeoul_base::disk::sim::{Crash, Image};
-use yeoul_base::{Clock, Disk, ManualClock, Open, PartId, SeededRand, SimDisk, Store};
+use yeoul_base::{
+    Clock, Disk, Isolation, ManualClock, Open, PartId, SeededRand, SimDisk, Store, StoreError,
+};
 use yeoul_log::doctor::{self, Choice, Diagnosis, Kind, Repaired};
-use yeoul_log::{Log, LogError, LogOptions};
+use yeoul_log::{Log, LogError, LogOptions, PartitionReader};
 
 use crate::support::{NOW_MS, Outcome, append, tiny, topic, values, values_and_lost};
 use crate::workload::open;
@@ -280,6 +282,34 @@ fn what_is_given_up_is_passed_over_and_stays_known() -> Outcome {
     drop(log);
     let rest = (0..12).filter(|n| !(4..=7).contains(n));
     check(&disk, part, &rest.map(|n| (n, value(n))).collect::<Vec<_>>(), &[])
+}
+
+#[test]
+fn a_component_stops_before_what_is_lost_until_somebody_gives_it_up() -> Outcome {
+    let (disk, part) = three_segments()?;
+    disk.remove_file(&segments(&disk)[1])?;
+    repair(&disk, &[Choice::Hole])?;
+    // As streams and tables read: from the position they have committed, whatever happens.
+    let read_on = |at: i64| -> Result<_, Box<dyn std::error::Error>> {
+        let (log, _) = open(&disk)?;
+        let mut reader = PartitionReader::new(Arc::new(log), part, at, Isolation::Committed);
+        let mut seen = Vec::new();
+        loop {
+            match reader.next(1) {
+                Ok(records) if records.is_empty() => return Ok((seen, reader.position(), None)),
+                Ok(records) => seen.extend(records.into_iter().map(|record| record.offset)),
+                Err(error) => return Ok((seen, reader.position(), Some(error))),
+            }
+        }
+    };
+    let (seen, position, error) = read_on(0)?;
+    assert_eq!((seen, position), (vec![0, 1, 2, 3], 4));
+    assert!(matches!(error, Some(StoreError::Quarantined { first: 4, last: 7, .. })), "{error:?}");
+    assert_eq!(read_on(4)?.1, 4, "nor by a restart");
+    repair(&disk, &[Choice::Accept])?;
+    let (seen, position, error) = read_on(4)?;
+    assert_eq!((seen, position, error), (vec![8, 9, 10, 11], 12, None));
+    Ok(())
 }
 
 #[test]
