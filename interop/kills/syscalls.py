@@ -152,12 +152,35 @@ def commits(kafka, tokens, count):
     return count
 
 
+def transactions(kafka, tokens, count):
+    """Each by a producer of its own, committed or aborted, every other one with offsets."""
+    from confluent_kafka import Consumer, Producer, TopicPartition
+
+    reader = Consumer({"bootstrap.servers": kafka, "group.id": "in-transactions", "log_level": 0})
+    for number in range(count):
+        producer = Producer({"bootstrap.servers": kafka, "transactional.id": tokens.take().decode(), "linger.ms": 0,
+                             "log_level": 0})
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        for partition in (0, 1):
+            producer.produce("ended", b"in a transaction", partition=partition)
+        # An abort throws away what was not sent, and then there is nothing to end.
+        producer.flush(30)
+        if number % 2:
+            place = TopicPartition("ended", 0, number)
+            producer.send_offsets_to_transaction([place], reader.consumer_group_metadata(), 30)
+        producer.commit_transaction(30) if number % 3 else producer.abort_transaction(30)
+    reader.close()
+    return count
+
+
 def proof(folder, scale=1):
     """Returns in words what was proved; raises `Failed` when an order was wrong or nothing was seen."""
     path = pathlib.Path(folder) / "trace.txt"
     options = ["-ttt", "-xx", "-yy", "-s", "2000000", "-e", f"trace={trace.CALLS}", "-o", str(path)]
     broker = Traced(folder, options).start(90)
     make_topic(broker.kafka, "traced", 2)
+    make_topic(broker.kafka, "ended", 2)
     tokens, done, seen = Tokens(), threading.Event(), []
     reader = threading.Thread(target=follow, args=(broker.kafka, done, seen), daemon=True)
     reader.start()
@@ -170,6 +193,7 @@ def proof(folder, scale=1):
         thread.join(120)
     sent += 680 * scale
     committed = commits(broker.kafka, tokens, 20 * scale)
+    ended = transactions(broker.kafka, tokens, 10 * scale)
     wait_for("all records at the reader", lambda: len(seen) >= sent, 60)
     done.set()
     reader.join(20)
@@ -179,11 +203,17 @@ def proof(folder, scale=1):
     check(not found.wrong, f"{len(found.wrong)} told before they were synced:\n" + "\n".join(found.wrong[:20]))
     acked, positions, shown = (found.counts[f"{how}"] for how in (
         f"acknowledged by {trace.PRODUCE}", f"acknowledged by {trace.OFFSET_COMMIT}", f"shown by {trace.FETCH}"))
+    ends = found.counts["transactions ended"]
+    check(ends >= ended, f"the trace holds {ends} of {ended} ends of transactions")
     check(acked >= sent and positions >= committed and shown >= sent,
           f"the trace holds {acked} of {sent} acknowledgements, {positions} of {committed} commits, {shown} shown: {found.counts}")
     for spoil in (trace.unsynced, trace.hasty):
-        check(len(trace.Proof(spoil(lines)).wrong) > sent // 2, f"the proof does not notice {spoil.__name__}")
-    return (f"{acked} acknowledged records, {positions} committed offsets, {shown} records shown to a reader: each "
+        wrong = trace.Proof(spoil(lines)).wrong
+        check(len(wrong) > sent // 2, f"the proof does not notice {spoil.__name__}")
+        check(sum("its end read" in line for line in wrong) >= ended,
+              f"the proof does not notice {spoil.__name__} at ends of transactions")
+    return (f"{acked} acknowledged records, {positions} committed offsets, {ends} ends of transactions, "
+            f"{shown} records shown to a reader: each "
             f"after the fdatasync that covers it ({found.counts['syncs of the commit log']} syncs)")
 
 

@@ -7,6 +7,9 @@ request that carried it in (an acknowledgement), or with a response that holds i
     → after that an fdatasync of that file began, and returned 0
     → only after that the write of the response to the socket began.
 
+The end of a transaction has no token of its own: its transactional id is one, used once, and the write must
+have come after the request to end it was read.
+
 The order is that of the trace: a call's line is where it began, its `resumed` line where it returned, and a
 thread goes on only after strace has written that line. A response written in parts counts from its first byte.
 """
@@ -21,7 +24,7 @@ RESUMED = re.compile(r"^(\d+) +(\d+\.\d+) <\.\.\. (\w+) resumed>(.*)$")
 RETURNED = re.compile(r"\) += (-?\d+)(<|\s|$)")
 FD = re.compile(r"^(?:AT_FDCWD)?-?\d*<([^\"]*?)>(?:\(deleted\))?[,)]")
 STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
-PRODUCE, FETCH, OFFSET_COMMIT = 0, 1, 8
+PRODUCE, FETCH, OFFSET_COMMIT, END_TXN = 0, 1, 8, 26
 
 WAL = "".join(f"\\x{byte:02x}" for byte in b"/wal/")
 
@@ -83,6 +86,8 @@ class Frames:
 class Proof:
     def __init__(self, lines):
         self.synced = {}
+        # Of each token, where each of its writes had returned and the sync that covers it had.
+        self.writes = collections.defaultdict(list)
         self.wrong = []
         self.counts = collections.Counter()
         self._wal(list_ := list(calls(lines)))
@@ -105,11 +110,12 @@ class Proof:
         covers = {}
         for line, kind, call, tokens in sorted(events, key=lambda event: event[:2]):
             if kind == 0:
-                waiting[call.file] += tokens
+                waiting[call.file] += [(token, line) for token in tokens]
             else:
                 if call.returned is not None and call.result == 0:
                     self.counts["syncs of the commit log"] += 1
-                    for token in waiting[call.file]:
+                    for token, written in waiting[call.file]:
+                        self.writes[token].append((written, call.returned))
                         covers[token] = min(call.returned, covers.get(token, call.returned))
                     waiting[call.file] = []
         self.synced = covers
@@ -128,16 +134,26 @@ class Proof:
             requests, responses, asked = streams[call.file]
             if kind == 0:
                 for frame, _ in requests.add(call.data[:call.result], call.begun):
-                    api, _, correlation = struct.unpack_from(">hhi", frame)
-                    asked[correlation] = (api, TOKEN.findall(frame))
+                    api, version, correlation = struct.unpack_from(">hhi", frame)
+                    asked[correlation] = (api, TOKEN.findall(frame), version, call.returned)
             else:
                 if call.cut:
                     self.wrong.append(f"line {call.begun + 1}: a response is cut in the trace")
                 for frame, line in responses.add(call.data[:call.result], call.begun):
                     correlation = struct.unpack_from(">i", frame)[0]
-                    api, tokens = asked.pop(correlation, (None, []))
+                    api, tokens, version, read = asked.pop(correlation, (None, [], 0, 0))
+                    # Correlation id and throttle time, and from version 3 on tags between them.
+                    if api == END_TXN and struct.unpack_from(">h", frame, 9 if version >= 3 else 8)[0] == 0:
+                        self._ended(tokens, read, line)
                     self._went_out(api, tokens, line, "acknowledged")
                     self._went_out(api, TOKEN.findall(frame), line, "shown")
+
+    def _ended(self, tokens, read, line):
+        for token in tokens:
+            self.counts["transactions ended"] += 1
+            if not any(read < written and synced <= line for written, synced in self.writes[token]):
+                self.wrong.append(f"{token.decode()} ended at line {line + 1}, its end read at line {read + 1}, "
+                                  f"written and synced at {self.writes[token]}")
 
     def _went_out(self, api, tokens, line, how):
         if how == "acknowledged" and api not in (PRODUCE, OFFSET_COMMIT):

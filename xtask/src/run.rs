@@ -24,6 +24,16 @@ pub(crate) fn summarised(
     words: &[&str],
     env: &[(&str, &str)],
 ) -> Result<String, String> {
+    summarised_by(repo, words, env, "")
+}
+
+/// Likewise the last line with `mark` in it, where other lines follow.
+pub(crate) fn summarised_by(
+    repo: &Repo,
+    words: &[&str],
+    env: &[(&str, &str)],
+    mark: &str,
+) -> Result<String, String> {
     let mut child = command(repo, words, env)?
         .stdout(Stdio::piped())
         .spawn()
@@ -32,7 +42,7 @@ pub(crate) fn summarised(
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             println!("{line}");
-            if !line.trim().is_empty() {
+            if !line.trim().is_empty() && line.contains(mark) {
                 last = line;
             }
         }

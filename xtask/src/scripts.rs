@@ -108,7 +108,7 @@ pub(crate) fn crash(repo: &Repo, record: bool) -> Outcome {
     let words =
         "cargo test --release -p yeoul-log --test it -- --ignored --nocapture a_million_images";
     let words: Vec<_> = words.split(' ').collect();
-    let result = run::summarised(repo, &words, &[]);
+    let result = run::summarised_by(repo, &words, &[], "distinct images");
     if record {
         write_result(repo, "crash", &result)?;
     }
