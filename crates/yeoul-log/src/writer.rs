@@ -252,9 +252,10 @@ fn run(mut core: Core, queue: &Arc<Queue>) {
             core.split();
         }
         let bytes = requests.iter().map(|request| request.bytes).sum();
-        let since = clock.monotonic();
+        let (since, synced) = (clock.monotonic(), core.synced);
         core.run(requests);
-        gather = queue.next(bytes, since, &*clock);
+        // A relaxed group costs little more than its bytes: nothing is saved by waiting.
+        gather = queue.next(bytes, since, &*clock).filter(|_| core.synced > synced);
         if stop.is_some() && idle {
             break;
         }
