@@ -284,6 +284,11 @@ fn run(mut core: Core, queue: &Arc<Queue>) {
 fn patience(core: &Core) -> Duration {
     /// Files that could not grow, and commits without a place, are looked at again.
     const AGAIN: Duration = Duration::from_millis(100);
+    // What the last round found is done now, also where nobody writes.
+    let checkpoint = core.checkpoint_wanted && !core.checkpointing && core.checkpoint_due();
+    if core.look_again || checkpoint {
+        return Duration::ZERO;
+    }
     let waits = !core.space.waiting.is_empty() || core.ring.is_stuck();
     let again = if waits { AGAIN } else { core.options.retention_every };
     [core.sync_in(), core.split_in()].into_iter().flatten().fold(again, Duration::min)

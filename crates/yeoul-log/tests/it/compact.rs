@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use yeoul_base::disk::sim::{Action, Crash, Fault, Image};
 use yeoul_base::{
-    Append, Clock, Commit, Disk, Isolation, ManualClock, PartId, Rand, SeededRand, SimDisk, Store,
-    StoreError,
+    Append, Clock, Commit, Disk, Isolation, ManualClock, PartId, Rand, RealDisk, SeededRand,
+    SimDisk, Store, StoreError, SystemClock,
 };
 use yeoul_log::{
     BatchBuilder, BatchHeader, Codec, Hold, Holds, Log, LogOptions, PartitionReader, Record, batch,
@@ -569,6 +570,32 @@ fn damage_stops_a_compaction_before_it() -> Outcome {
     Ok(())
 }
 
+/// It is closed, synced and compacted behind one look, though nobody writes any more.
+#[test]
+fn an_idle_log_is_compacted_with_its_next_look() -> Outcome {
+    const EVERY: Duration = Duration::from_secs(3);
+    let dir = tempfile::TempDir::new()?;
+    let options = LogOptions { retention_every: EVERY, ..LogOptions::default() };
+    let (disk, clock) = (Arc::new(RealDisk::new(dir.path())?), Arc::new(SystemClock::new()));
+    let (log, _) = Log::open(disk, clock.clone(), Arc::new(SeededRand::new(1)), options)?;
+    let config = [("cleanup.policy", "compact"), ("segment.ms", "1")];
+    let part = topic(&log, "t", &config)?;
+    for n in 0..20 {
+        let mut builder = BatchBuilder::new(Codec::None);
+        builder.push(NOW_MS, Some(b"key"), Some(format!("{n}").as_bytes()), &[]);
+        let appends = vec![Append { part, batch: builder.finish().ok_or("a record")? }];
+        log.commit(Commit { appends, ..Commit::default() })?;
+    }
+    let begun = clock.monotonic();
+    while all(&log, part, 0, Isolation::Committed)?.len() > 1 {
+        let waited = clock.monotonic().saturating_sub(begun);
+        assert!(waited < 2 * EVERY, "not compacted after {waited:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    log.close();
+    Ok(())
+}
+
 /// Writer, readers and the background compaction at once: no reader sees an aborted record, one
 /// twice, or misses what was newest before it began.
 #[test]
@@ -576,7 +603,7 @@ fn readers_go_on_while_files_are_swapped() -> Outcome {
     const WRITES: i64 = 2_000;
     const NAMES: i64 = 20;
     let disk: Arc<dyn Disk> = Arc::new(SimDisk::new());
-    let every = std::time::Duration::from_millis(2);
+    let every = Duration::from_millis(2);
     let options = LogOptions {
         inline: false,
         retention_every: every,
@@ -585,7 +612,7 @@ fn readers_go_on_while_files_are_swapped() -> Outcome {
         background_bytes_per_s: 1 << 30,
         ..options()
     };
-    let clock: Arc<dyn Clock> = Arc::new(yeoul_base::SystemClock::new());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (log, _) = Log::open(disk, clock, Arc::new(SeededRand::new(3)), options)?;
     let config = [
         ("cleanup.policy", "compact"),
@@ -687,7 +714,7 @@ fn readers_go_on_while_files_are_swapped() -> Outcome {
         if bytes() < most {
             break;
         }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(10));
     }
     println!("{} bytes of {} are left", bytes(), WRITES * 75);
     assert!(bytes() < most, "{} bytes are left", bytes());
