@@ -6,10 +6,17 @@
 //! Not here yet: native queries (`POST /druid/v2`), which are refused as unsupported.
 
 mod answer;
+mod coordinator;
 mod error;
 pub mod expression;
+mod manage;
+pub mod node;
 mod request;
+mod sampler;
+pub mod spec;
 mod sql;
+mod supervisor;
+mod tasks;
 mod text;
 
 use std::sync::Arc;
@@ -21,6 +28,9 @@ use serde_json::{Value, json};
 use yeoul_sql::{Engine, ErrorKind, SqlError, sql_type};
 
 use crate::error::DruidError;
+
+pub use coordinator::lookup_pairs;
+pub use supervisor::{Shown, shown};
 
 /// Clients switch features by it; this is the version whose behaviour is followed.
 const VERSION: &str = "29.0.1";
@@ -39,6 +49,27 @@ pub fn router(engine: Arc<Engine>) -> Router {
         .route("/druid/v2/datasources/", get(datasources))
         .route("/druid/v2/datasources/{name}", get(datasource))
         .with_state(engine)
+}
+
+/// The overlord's and the coordinator's paths: supervisors, tasks, the sampler, data sources,
+/// lookups. Beside [`router`].
+pub fn management(engine: Arc<Engine>, node: Arc<dyn node::Node>) -> Router {
+    let shared = node::Shared { node, engine };
+    let probe = async || Json(json!({ "version": VERSION, "modules": [] }));
+    Router::new()
+        .merge(supervisor::routes())
+        .merge(tasks::routes())
+        .merge(sampler::routes())
+        .merge(coordinator::routes())
+        .route("/status/properties", get(async || Json(json!({}))))
+        .route("/status/selfDiscovered", get(async || Json(true)))
+        .route(
+            "/status/selfDiscovered/status",
+            get(async || Json(json!({ "selfDiscovered": true }))),
+        )
+        .route("/proxy/coordinator/status", get(probe))
+        .route("/proxy/overlord/status", get(probe))
+        .with_state(shared)
 }
 
 async fn status() -> Json<Value> {

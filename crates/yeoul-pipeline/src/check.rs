@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{ComponentKind, Named, Pipeline, TestInput};
+use crate::model::{ComponentKind, Named, Pipeline, TestInput, TopicSpec};
 use crate::names;
 use crate::report::{Problem, Report, closest};
 use crate::tree::Place;
@@ -114,6 +114,14 @@ impl<'a> Checker<'a> {
         for sites in all {
             let mut first: BTreeMap<&str, Site<'a>> = BTreeMap::new();
             for (name, site) in sites {
+                // A topic of which nothing is said is only said to be there: that may be said
+                // by all who need it.
+                let only_there = |topic: &Named<TopicSpec>| {
+                    topic.name == name && topic.spec == TopicSpec::default()
+                };
+                if site.kind == ComponentKind::Topic && site.file.topics.iter().any(only_there) {
+                    continue;
+                }
                 if let Some(first) = first.insert(name, site) {
                     let kind = site.kind.as_str();
                     let problem = self.problem(site, &format!("{kind} `{name}` is defined twice"));

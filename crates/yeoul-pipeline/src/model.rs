@@ -297,8 +297,10 @@ pub struct TableSpec {
     /// The table can be queried and takes no records.
     #[serde(default)]
     pub suspended: bool,
-    /// A spec of Druid's that says all of the above but `from` and `suspended`.
-    pub druid: Option<Value>,
+    /// Records before these offsets, by partition, are not read by a table that has read none.
+    pub start: Option<Vec<i64>>,
+    /// A spec of Druid's, as JSON text, that says how records become rows instead of the above.
+    pub druid: Option<String>,
 }
 
 /// Where a table's time comes from.

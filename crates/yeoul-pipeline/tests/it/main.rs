@@ -195,6 +195,6 @@ fn the_document_s_example_is_a_pipeline() {
     let document = include_str!("../../../../docs/pipeline.md");
     let example = document.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
     let files = read("docs/pipeline.yaml", example).unwrap_or_else(|report| panic!("{report}"));
-    assert_eq!(files[0].components().len(), 7);
+    assert_eq!(files[0].components().len(), 8);
     assert_eq!(files[0].tests.len(), 2);
 }

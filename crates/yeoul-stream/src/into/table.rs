@@ -8,6 +8,7 @@ mod convert;
 mod expression;
 mod metric;
 mod reading;
+mod sample;
 mod spec;
 mod time;
 mod upkeep;
@@ -33,6 +34,7 @@ use reading::Reading;
 use upkeep::Upkeep;
 
 pub use metric::read_metric;
+pub use sample::{Previewed, preview};
 pub use spec::{
     FunctionSet, Language, MetricInput, ReadField, Reads, RollupIngest, SpecProblem, TableIngest,
     Transform, ValueFormat,

@@ -162,6 +162,11 @@ async fn a_foreign_page_gets_nothing() {
         assert_eq!(druid, 403, "{origin}");
     }
     assert_eq!(status("POST", sql, vec![JSON, ("sec-fetch-site", "cross-site")]).await, 403);
+    // As curl sends it to Druid's paths; a browser would say which page it comes from.
+    let suspend = "/druid/indexer/v1/supervisor/x/suspend";
+    assert_ne!(status("POST", suspend, vec![]).await, 415);
+    assert_eq!(status("POST", suspend, vec![("origin", "http://evil.example")]).await, 403);
+    assert_eq!(status("POST", sql, vec![]).await, 415);
     for kind in ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonx"] {
         assert_eq!(status("POST", sql, vec![("content-type", kind)]).await, 415, "{kind}");
     }

@@ -101,6 +101,36 @@ impl Node {
         Ok(ApplyResult { changes, applied: changed && !request.dry_run })
     }
 
+    /// Ends a pipeline that came through an API and drops the rows of one of its tables.
+    pub(super) fn remove(&self, name: &str, table: &str) -> Result<(), ApiError> {
+        let mut graph = self.graph();
+        if !graph.applied.get(name).is_some_and(|applied| applied.kept) {
+            return Err(ApiError::not_found(format!("there is no kept pipeline `{name}`")));
+        }
+        let held = self.engine.catalog().table(table);
+        let mut left = graph.pipelines.clone();
+        left.retain(|pipeline| pipeline.name != name);
+        yeoul_pipeline::check(&left).map_err(|report| face::problems(&report))?;
+        self.change(&mut graph, left).map_err(|refused| match refused {
+            Refused::Report(report) => face::problems(&report),
+            Refused::Other(failure) => ApiError::bad_request(failure.message),
+        })?;
+        graph.applied.remove(name);
+        let told = |error: &dyn std::fmt::Display| ApiError::internal(error.to_string());
+        // The file first: a table whose rows are gone must not be filled again by a restart.
+        let path = kept_path(name);
+        self.disk.remove_file(&path).map_err(|error| told(&error))?;
+        self.disk.sync_dir(Path::new(KEPT_DIR)).map_err(|error| told(&error))?;
+        if let Some(held) = held {
+            held.drop_all().map_err(|error| told(&error))?;
+        }
+        let key = yeoul_format::TableColumns::fact_key(table);
+        let facts = vec![(key, None)];
+        let commit = yeoul_base::Commit { facts, ..yeoul_base::Commit::default() };
+        self.store.commit(commit).map_err(|error| told(&error))?;
+        Ok(())
+    }
+
     fn dry_run(&self, graph: &Graph, pipelines: &[Pipeline]) -> Result<Vec<Change>, Refused> {
         let lookups = plan::lookups(pipelines, Arc::clone(&self.clock));
         let plans = Plans::make(pipelines, &lookups, Some(self.store.as_ref()));

@@ -253,7 +253,12 @@ impl Component for IngestedTable {
     }
 
     fn stop(self: Box<Self>) {
+        let table = self.handle.table();
         self.handle.stop();
+        // What is in memory only would be read again, but not by a table that is suspended.
+        if let Some(Err(error)) = table.map(|table| table.seal()) {
+            tracing::warn!(table = self.name, %error, "not sealed at its end");
+        }
         self.catalog.remove_table(&self.name);
     }
 }

@@ -43,9 +43,13 @@ pub(super) fn ingest(
     table: &Named<TableSpec>,
 ) -> Result<TableIngest, TableProblem> {
     let spec = &table.spec;
-    let mut ingest = TableIngest::new(&table.name, &spec.from);
+    let mut ingest = match &spec.druid {
+        Some(text) => return druid(table, text),
+        None => TableIngest::new(&table.name, &spec.from),
+    };
     ingest.timezone = pipeline.timezone;
     ingest.suspended = spec.suspended;
+    ingest.start = spec.start.clone().unwrap_or_default();
     ingest.time = spec.time.as_ref().map(|spec| time(spec, pipeline)).transpose()?;
     ingest.granularity = match spec.partition {
         Granularity::Hour => yeoul_table::Granularity::Hour,
@@ -73,6 +77,33 @@ pub(super) fn ingest(
     ingest.filter.clone_from(&spec.filter);
     ingest.select.clone_from(&spec.select);
     ingest.rollup = spec.rollup.as_ref().map(rollup).transpose()?;
+    Ok(ingest)
+}
+
+/// The spec says it all; what is written beside it would not be followed.
+fn druid(table: &Named<TableSpec>, text: &str) -> Result<TableIngest, TableProblem> {
+    let spec = &table.spec;
+    let beside = [
+        ("time", spec.time.is_some()),
+        ("decode", spec.decode.is_some()),
+        ("columns", !spec.columns.0.is_empty()),
+        ("transform", !spec.transform.0.is_empty()),
+        ("where", spec.filter.is_some()),
+        ("select", spec.select.is_some()),
+        ("rollup", spec.rollup.is_some()),
+    ];
+    if let Some((field, _)) = beside.into_iter().find(|(_, set)| *set) {
+        let message = format!("beside `druid` there is no `{field}`: say it in the spec");
+        return Err(TableProblem::new(&[field], message));
+    }
+    let told = |message: String| TableProblem::new(&["druid"], message);
+    let read = serde_json::from_str(text).map_err(|error| told(format!("not JSON: {error}")))?;
+    let mut ingest = yeoul_druid::spec::table(&read, &table.name, &spec.from)
+        .map_err(|error| told(error.to_string()))?;
+    ingest.suspended = spec.suspended;
+    ingest.start = spec.start.clone().unwrap_or_default();
+    ingest.retention = spec.retention.time.map(|time| time.0);
+    ingest.retention_bytes = spec.retention.bytes.map(|size| size.0);
     Ok(ingest)
 }
 

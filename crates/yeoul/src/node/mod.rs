@@ -3,6 +3,7 @@
 mod apply;
 mod build;
 mod describe;
+mod druid;
 mod face;
 mod flow;
 mod ingest;
@@ -246,7 +247,10 @@ impl Node {
             allow_hosts,
             insecure,
             token: None,
-            extra: yeoul_druid::router(Arc::clone(&self.engine)),
+            extra: yeoul_druid::router(Arc::clone(&self.engine)).merge(yeoul_druid::management(
+                Arc::clone(&self.engine),
+                self.managed(listeners.http.local_addr().ok()),
+            )),
             clock: Arc::clone(&self.clock),
         };
         let router = yeoul_web::router(Arc::new(face::Face(Arc::clone(self))), web);

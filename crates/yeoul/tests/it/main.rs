@@ -8,6 +8,7 @@
     clippy::expect_used,
     clippy::disallowed_methods,
     clippy::disallowed_types,
+    clippy::print_stdout,
     reason = "a test may panic, and looks at the node from outside"
 )]
 
@@ -15,6 +16,7 @@ mod api;
 mod apply;
 mod bad;
 mod demo;
+mod druid;
 mod help;
 mod kafka;
 mod restart;

@@ -85,7 +85,7 @@ impl Converter<'_> {
     }
 
     /// Decodes, finds times, computes and filters.
-    fn make(&self, records: &[Record]) -> Result<Made, String> {
+    pub(super) fn make(&self, records: &[Record]) -> Result<Made, String> {
         let reading = self.reading;
         let options = RowOptions { rest: reading.rest, zone: self.spec.timezone };
         let mut decoder = RowDecoder::extracting(&reading.extracts, reading.strict, options);
@@ -314,6 +314,11 @@ fn rounded(reading: &Reading, times: &ArrayRef) -> ArrayRef {
 }
 
 impl Made {
+    /// Rows with the places of their records.
+    pub(super) fn batches(&self) -> impl Iterator<Item = (&RecordBatch, &[u32])> {
+        self.batches.iter().map(|(batch, origins)| (batch, origins.as_slice()))
+    }
+
     /// All rows in the order of their records.
     fn joined(&self, reading: &Reading) -> Result<Option<RecordBatch>, arrow::error::ArrowError> {
         match self.batches.as_slice() {
