@@ -3,6 +3,7 @@
 //!
 //! Invariant: the snapshot lives as long as the plan, so no file goes away under a query.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use bytes::Bytes;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
+use datafusion::common::stats::Precision;
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
@@ -35,7 +37,9 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::union::UnionExec;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use yeoul_table::{OFFSET, OFFSETS, PARTITION, Segment, SegmentFile, Snapshot, TIME, Table};
+use yeoul_table::{
+    OFFSET, OFFSETS, PARTITION, Segment, SegmentFile, SegmentMeta, Snapshot, TIME, Table,
+};
 
 /// The only address the engine's store registry knows; nothing is stored behind it.
 pub(crate) const SEGMENTS_URL: &str = "yeoul://segments";
@@ -116,9 +120,14 @@ impl SnapshotProvider {
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let mut files = HashMap::new();
         let mut groups = vec![(0, Vec::new()); state.config().target_partitions().max(1)];
-        for segment in self.snapshot.segments.overlapping(wanted.min_us, wanted.max_us) {
+        let mut wanted: Vec<_> =
+            self.snapshot.segments.overlapping(wanted.min_us, wanted.max_us).collect();
+        // Most that ask for few rows ask for the latest: found first, they spare the older files.
+        wanted.sort_by_key(|segment| Reverse(segment.meta.max_us));
+        for segment in wanted {
             let meta = segment.meta;
-            let file = PartitionedFile::new(meta.id.to_string(), meta.bytes);
+            let file = PartitionedFile::new(meta.id.to_string(), meta.bytes)
+                .with_statistics(Arc::new(self.times_of(&meta)));
             files.insert(file.object_meta.location.clone(), Arc::clone(segment));
             // To the group with the least bytes.
             if let Some((bytes, group)) = groups.iter_mut().min_by_key(|(bytes, _)| *bytes) {
@@ -133,6 +142,10 @@ impl SnapshotProvider {
         let groups = groups.filter(|group| !group.is_empty()).collect();
         let mut source = ParquetSource::new(Arc::clone(&self.schema))
             .with_parquet_file_reader_factory(Arc::new(Segments { files }));
+        // Rows are picked while they are decoded, so that what is not picked is hardly read: not
+        // worth it for a span of time, whose rows lie together.
+        let while_decoding = filters.is_empty() || filters.iter().any(beyond_time);
+        source = source.with_pushdown_filters(while_decoding).with_reorder_filters(while_decoding);
         if let Some(filter) = conjunction(filters.to_vec()) {
             let columns = DFSchema::try_from(Arc::clone(&self.schema))?;
             source = source.with_predicate(state.create_physical_expr(filter, &columns)?);
@@ -144,6 +157,21 @@ impl SnapshotProvider {
                 .with_limit(limit)
                 .build();
         Ok(Some(DataSourceExec::from_data_source(config)))
+    }
+
+    /// What is known of a file without opening it, so that a query for the latest rows opens few.
+    fn times_of(&self, meta: &SegmentMeta) -> Statistics {
+        let mut known = Statistics::new_unknown(&self.schema);
+        let time = |us| {
+            let time = ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into()));
+            Precision::Exact(time)
+        };
+        if let Some(column) = known.column_statistics.first_mut() {
+            column.min_value = time(meta.min_us);
+            column.max_value = time(meta.max_us);
+            column.null_count = Precision::Exact(0);
+        }
+        known
     }
 
     /// Whether some row is past its retention and must be hidden.
@@ -211,6 +239,11 @@ impl TableProvider for SnapshotProvider {
         // Pruning only: the filter itself stays in the plan.
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
+}
+
+/// Whether a condition is about more than the time.
+fn beyond_time(filter: &Expr) -> bool {
+    filter.column_refs().iter().any(|column| column.name != TIME)
 }
 
 /// The times that can matter, both ends included.
