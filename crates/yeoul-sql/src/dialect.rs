@@ -261,10 +261,12 @@ impl Rewrite<'_> {
                 period(&unit)?;
                 call("timestamp_diff", [text(&unit), (*from).clone(), (*to).clone()])
             }
-            ("date_trunc", [unit, time]) => match unit_of(unit).and_then(|unit| period(&unit)) {
-                Ok(period) => call("time_floor", [(*time).clone(), text(period)]),
-                Err(error) => return Err(error),
-            },
+            ("date_trunc" | "datetrunc", [unit, time]) => {
+                match unit_of(unit).and_then(|unit| period(&unit)) {
+                    Ok(period) => call("time_floor", [(*time).clone(), text(period)]),
+                    Err(error) => return Err(error),
+                }
+            }
             ("json_value" | "json_query", _) => match returning(function) {
                 Some(ty) => {
                     let mut plain = function.clone();
@@ -280,7 +282,7 @@ impl Rewrite<'_> {
                 op: BinaryOperator::Modulo,
                 right: Box::new((*right).clone()),
             },
-            ("date_part", [unit, time]) => {
+            ("date_part" | "datepart", [unit, time]) => {
                 call("time_extract", [(*time).clone(), text(&unit_of(unit)?)])
             }
             _ => return Ok(None),

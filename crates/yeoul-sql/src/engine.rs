@@ -418,6 +418,7 @@ fn base_state(options: &EngineOptions) -> Result<SessionState, SqlError> {
         .with_default_features()
         .with_table_factories(std::collections::HashMap::new())
         .with_table_function_list(Vec::new())
+        .with_higher_order_functions(Vec::new())
         .with_type_planner(Arc::new(druid::Types))
         .build();
     let session = SessionContext::new_with_state(state);
@@ -437,7 +438,9 @@ fn routines(state: &SessionState) -> Vec<Routine> {
     let scalar = state.scalar_functions().keys().map(|name| routine(name, false));
     let aggregate = state.aggregate_functions().keys().map(|name| routine(name, true));
     let window = state.window_functions().keys().map(|name| routine(name, false));
-    let mut all: Vec<_> = scalar.chain(aggregate).chain(window).collect();
+    // Made for each query, so the base does not know it.
+    let lookup = std::iter::once(routine(&"lookup".to_owned(), false));
+    let mut all: Vec<_> = scalar.chain(lookup).chain(aggregate).chain(window).collect();
     all.sort_by(|one, other| one.name.cmp(&other.name));
     all.dedup_by(|one, other| one.name == other.name);
     all

@@ -97,6 +97,7 @@ fn parse_checked(sql: &str, limits: TextLimits) -> Result<Parsed, SqlError> {
                 .at(error.location.line, error.location.column)
         })?;
     match_is_a_name(&mut tokens);
+    explain_plan_for(&mut tokens);
     let count = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).count();
     if count > limits.nodes * TOKENS_PER_NODE {
         return Err(too_large(
@@ -133,6 +134,26 @@ fn match_is_a_name(tokens: &mut [TokenWithSpan]) {
         {
             word.keyword = Keyword::NoKeyword;
         }
+    }
+}
+
+/// Druid's `EXPLAIN PLAN FOR q` is `EXPLAIN q`.
+fn explain_plan_for(tokens: &mut Vec<TokenWithSpan>) {
+    let mut words = tokens
+        .iter()
+        .enumerate()
+        .filter(|(_, token)| !matches!(token.token, Token::Whitespace(_)))
+        .map(|(at, token)| match &token.token {
+            Token::Word(word) if word.quote_style.is_none() => (at, word.value.to_uppercase()),
+            _ => (at, String::new()),
+        });
+    let first: Vec<(usize, String)> = words.by_ref().take(3).collect();
+    if let [(_, explain), (from, plan), (to, r#for)] = first.as_slice()
+        && explain == "EXPLAIN"
+        && plan == "PLAN"
+        && r#for == "FOR"
+    {
+        tokens.drain(*from..=*to);
     }
 }
 
@@ -193,8 +214,17 @@ fn at_most(what: &str, count: usize, limit: usize) -> ControlFlow<SqlError> {
 impl Visitor for Size {
     type Break = SqlError;
 
-    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<SqlError> {
-        self.enter(1)
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<SqlError> {
+        // Values made of values: within sub-queries they would double and double again.
+        let made = match expr {
+            Expr::Struct { .. } => "STRUCT",
+            Expr::Dictionary(_) | Expr::Map(_) => "MAP",
+            Expr::Tuple(_) => "(a, b)",
+            Expr::Lambda(_) => "->",
+            _ => return self.enter(1),
+        };
+        let text = format!("values such as `{made}` are not offered");
+        ControlFlow::Break(SqlError::new(ErrorKind::Unsupported, text))
     }
 
     fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<SqlError> {
@@ -248,6 +278,7 @@ mod tests {
         assert_eq!(kind("SELECT 1"), Ok(()));
         assert_eq!(kind("WITH a AS (SELECT 1) SELECT * FROM a;"), Ok(()));
         assert_eq!(kind("EXPLAIN SELECT 1"), Ok(()));
+        assert_eq!(kind("explain plan for SELECT 1"), Ok(()));
         assert_eq!(kind("SELECT 1; SELECT 2"), Err(ErrorKind::Invalid));
         assert_eq!(kind(""), Err(ErrorKind::Invalid));
         for sql in [

@@ -1,6 +1,7 @@
 //! Druid's functions, as its SQL documentation means them. Instants are `Timestamp(µs, UTC)`;
 //! local time is asked for by an argument.
 
+mod arrays;
 mod call;
 mod cast;
 mod format;
@@ -14,6 +15,8 @@ mod search;
 mod text;
 mod time;
 
+use std::sync::Arc;
+
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
 
@@ -23,26 +26,117 @@ pub(crate) use meaning::{Meaning, Types};
 pub use period::Period;
 pub(crate) use time::zone;
 
-/// Functions of DataFusion that make much of little: a query could take all memory in one step.
-const REMOVED: &[&str] = &[
-    "range",
-    "generate_series",
-    "array_repeat",
-    "list_repeat",
-    "array_resize",
-    "list_resize",
-    "concat_ws",
-    "array_to_string",
-    "list_to_string",
-    "array_join",
-    "list_join",
+/// Functions of DataFusion that are offered beside our own. What is not here is not: some make
+/// much of little, some reach outside, and what a later version adds is looked at first.
+const KEPT: &[&str] = &[
+    // Text.
+    "ascii",
+    "btrim",
+    "chr",
+    "contains",
+    "decode",
+    "ends_with",
+    "initcap",
+    "levenshtein",
+    "lower",
+    "ltrim",
+    "md5",
+    "octet_length",
+    "regexp_count",
+    "rtrim",
+    "sha256",
+    "split_part",
+    "starts_with",
+    "to_hex",
+    "translate",
+    "upper",
+    // Times.
+    "date_bin",
+    "date_part",
+    "date_trunc",
+    "from_unixtime",
+    "make_date",
+    "now",
+    "current_date",
+    "to_char",
+    "to_date",
+    "to_timestamp",
+    "to_timestamp_micros",
+    "to_timestamp_millis",
+    "to_timestamp_nanos",
+    "to_timestamp_seconds",
+    "to_unixtime",
+    // Numbers.
+    "abs",
+    "acos",
+    "asin",
+    "atan",
+    "atan2",
+    "cbrt",
+    "cos",
+    "cosh",
+    "cot",
+    "degrees",
+    "exp",
+    "isnan",
+    "ln",
+    "log",
+    "log10",
+    "log2",
+    "pi",
+    "radians",
+    "random",
+    "signum",
+    "sin",
+    "sinh",
+    "sqrt",
+    "tan",
+    "tanh",
+    // Any value.
+    "arrow_typeof",
+    "coalesce",
+    "get_field",
+    "greatest",
+    "least",
+    "nullif",
+    "nvl",
+    "nvl2",
+    // Lists.
+    "array_distinct",
+    "array_element",
+    "array_has",
+    "array_has_all",
+    "array_has_any",
+    "array_length",
+    "array_max",
+    "array_min",
+    "array_position",
+    "array_slice",
+    "array_sort",
+    "cardinality",
+    "string_to_array",
 ];
+
+/// Leaves what is kept, and what is only offered within bounds.
+fn prune(session: &SessionContext) {
+    let state = session.state();
+    let given: Vec<_> = state.scalar_functions().values().cloned().collect();
+    for function in &given {
+        let name = function.name();
+        if !KEPT.contains(&name) {
+            for name in std::iter::once(name).chain(function.aliases().iter().map(String::as_str)) {
+                session.deregister_udf(name);
+            }
+        }
+        if arrays::GROWING.contains(&name) {
+            session.register_udf(ScalarUDF::new_from_impl(arrays::Bounded(Arc::clone(function))));
+        }
+    }
+}
 
 /// Adds the functions to a session.
 pub fn register(session: &SessionContext) {
-    for name in REMOVED {
-        session.deregister_udf(name);
-    }
+    prune(session);
     let tables = [
         text::FUNCTIONS,
         number::FUNCTIONS,
@@ -50,6 +144,7 @@ pub fn register(session: &SessionContext) {
         json::FUNCTIONS,
         format::FUNCTIONS,
         search::FUNCTIONS,
+        arrays::FUNCTIONS,
     ];
     for definition in tables.into_iter().flatten().chain([&json::JSON_VALUE]) {
         session.register_udf(DruidFunction::udf(definition));
@@ -63,7 +158,8 @@ pub fn register(session: &SessionContext) {
 
 /// Names of functions that DataFusion has under another one.
 fn register_aliases(session: &SessionContext) {
-    const ALIASES: [(&str, &[&str]); 2] = [("nvl", &["ifnull"]), ("array_length", &["mv_length"])];
+    const ALIASES: [(&str, &[&str]); 2] =
+        [("array_has", &["mv_contains"]), ("array_length", &["mv_length"])];
     let state = session.state();
     for (name, aliases) in ALIASES {
         if let Some(function) = state.scalar_functions().get(name) {

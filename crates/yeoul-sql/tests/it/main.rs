@@ -7,6 +7,7 @@
     reason = "a test may panic and damage files"
 )]
 
+mod docs;
 mod engine;
 mod limits;
 mod live;

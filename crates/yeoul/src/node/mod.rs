@@ -10,6 +10,7 @@ mod ingest;
 mod metrics;
 pub(crate) mod plan;
 mod positions;
+mod pressure;
 mod records;
 
 use std::collections::BTreeMap;
@@ -27,11 +28,13 @@ use yeoul_pipeline::Pipeline;
 use yeoul_sql::{Catalog, Engine, EngineOptions, Spill};
 use yeoul_stream::Lookups;
 use yeoul_web::WebOptions;
+use yeoul_web::dto::NodeKind;
 
 use crate::cli::Listeners;
 use crate::output::{self, Failure};
 use flow::{ComponentView, Sampler};
 use positions::Readers;
+use pressure::Gauge;
 
 /// Rates are sampled this often, so that the first look at a node already shows them.
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
@@ -101,6 +104,8 @@ pub(crate) struct Node {
     queries: Mutex<Option<tokio::runtime::Runtime>>,
     graph: Mutex<Graph>,
     sampler: Sampler,
+    /// Whether queries must wait for ingestion.
+    gauge: Arc<Gauge>,
     readers: Arc<Readers>,
     started_ms: i64,
     kafka: OnceLock<(Arc<KafkaMetrics>, KafkaGroups)>,
@@ -170,6 +175,8 @@ impl Node {
         let queries = yeoul_sql::runtime(QUERY_THREADS)?;
         let mut engine = EngineOptions::new(queries.handle().clone());
         engine.memory_bytes = options.memory_bytes.unwrap_or(QUERY_BYTES_DEFAULT);
+        let gauge = Arc::<Gauge>::default();
+        engine.pressure = Some(gauge.clone());
         engine.spill = Some(Spill {
             disk: Arc::clone(&disk),
             folder: SPILL_FOLDER.into(),
@@ -194,6 +201,7 @@ impl Node {
             queries: Mutex::new(Some(queries)),
             graph: Mutex::new(graph),
             sampler: Sampler::default(),
+            gauge,
             readers: Arc::default(),
             started_ms,
             kafka: OnceLock::new(),
@@ -270,12 +278,20 @@ impl Node {
                     () = &mut end => break,
                     () = tokio::time::sleep(SAMPLE_EVERY) => {
                         drop(node.flow());
+                        node.gauge.sample(node.table_lag(), pressure::memory_left());
                         node.readers.publish(node.positions());
                     }
                 }
             }
         });
         Ok(Faces { tasks: vec![kafka, http, sampling] })
+    }
+
+    /// Records that all tables together are behind.
+    fn table_lag(&self) -> u64 {
+        let views = self.views();
+        let tables = views.iter().filter(|view| view.node.kind == NodeKind::Table);
+        tables.map(|view| view.node.lag).fold(0, u64::saturating_add)
     }
 
     fn flow(&self) -> yeoul_web::dto::Flow {
