@@ -12,8 +12,6 @@ use yeoul_sql::sql_type;
 
 use crate::request::{Format, Request};
 
-const STYLE: Style = Style { plain_backslash_never: true, dates_as_instants: true };
-
 /// Writes one answer.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -21,6 +19,7 @@ pub(crate) struct Writer {
     header: bool,
     types: bool,
     sql_types: bool,
+    style: Style,
     /// Whether something stands before the next row.
     any: bool,
 }
@@ -32,6 +31,11 @@ impl Writer {
             header: request.header,
             types: request.types_header,
             sql_types: request.sql_types_header,
+            style: Style {
+                plain_backslash_never: true,
+                dates_as_instants: true,
+                nested_as_json: !request.stringify_arrays(),
+            },
             any: false,
         }
     }
@@ -114,7 +118,7 @@ impl Writer {
     }
 
     pub(crate) fn rows(&mut self, batch: &RecordBatch, out: &mut String) -> Result<(), ArrowError> {
-        let rows = Rows::new(batch, STYLE)?;
+        let rows = Rows::new(batch, self.style)?;
         for row in 0..rows.len() {
             self.before_row(out);
             match self.format {
@@ -150,7 +154,8 @@ impl Writer {
     }
 }
 
-fn native_type(ty: &DataType) -> &'static str {
+/// Druid's name of a type.
+pub(crate) fn native_type(ty: &DataType) -> &'static str {
     match sql_type(ty).0 {
         "BIGINT" | "TIMESTAMP" | "DATE" | "BOOLEAN" => "LONG",
         "FLOAT" => "FLOAT",

@@ -20,10 +20,10 @@ impl From<SqlError> for DruidError {
 impl DruidError {
     fn status(&self) -> StatusCode {
         match self.0.kind {
-            ErrorKind::Invalid | ErrorKind::TooLarge => StatusCode::BAD_REQUEST,
+            ErrorKind::Invalid | ErrorKind::TooLarge | ErrorKind::Memory => StatusCode::BAD_REQUEST,
             ErrorKind::Unsupported => StatusCode::NOT_IMPLEMENTED,
             ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            ErrorKind::Memory => StatusCode::TOO_MANY_REQUESTS,
+            ErrorKind::Capacity => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -31,12 +31,16 @@ impl DruidError {
     fn body(&self) -> Value {
         let hint = self.0.hint.as_deref().map(|hint| format!(": {hint}")).unwrap_or_default();
         let text = format!("{}{hint}", self.0);
-        // Clients wait for these two texts.
+        // Clients wait for these texts.
         let known = match self.0.kind {
             ErrorKind::Timeout => Some(("Query timeout", "QueryTimeoutException")),
             ErrorKind::Memory => {
+                Some(("Resource limit exceeded", "ResourceLimitExceededException"))
+            }
+            ErrorKind::Capacity => {
                 Some(("Query capacity exceeded", "QueryCapacityExceededException"))
             }
+            ErrorKind::Cancelled => Some(("Query cancelled", "QueryInterruptedException")),
             _ => None,
         };
         if let Some((error, class)) = known {

@@ -20,7 +20,9 @@ use std::fmt;
 use thiserror::Error;
 
 pub use crate::text::{Sql, Ty};
+pub(crate) use functions::{case, contains, floor, like, regexp_extract, substring, time_format};
 pub use parse::parse;
+pub(crate) use translate::compare;
 pub use translate::{to_sql, to_sql_expr};
 
 /// Of expressions within each other.

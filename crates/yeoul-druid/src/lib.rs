@@ -2,8 +2,6 @@
 //!
 //! [`router`] answers under `/druid` and `/status`; the binary mounts it behind the web's layers
 //! (hosts, tokens). It holds no state: all answers come from [`yeoul_sql::Engine`].
-//!
-//! Not here yet: native queries (`POST /druid/v2`), which are refused as unsupported.
 
 mod answer;
 mod coordinator;
@@ -11,6 +9,7 @@ mod error;
 pub mod expression;
 mod manage;
 pub mod node;
+mod native;
 mod request;
 mod sampler;
 pub mod spec;
@@ -22,12 +21,12 @@ mod text;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use yeoul_sql::{Engine, ErrorKind, SqlError, sql_type};
+use yeoul_sql::Engine;
 
-use crate::error::DruidError;
+use crate::text::Ty;
 
 pub use coordinator::lookup_pairs;
 pub use supervisor::{Shown, shown};
@@ -43,8 +42,10 @@ pub fn router(engine: Arc<Engine>) -> Router {
         .route("/druid/broker/v1/loadstatus", get(load_status))
         .route("/druid/v2/sql", post(sql::query))
         .route("/druid/v2/sql/", post(sql::query))
-        .route("/druid/v2", post(native))
-        .route("/druid/v2/", post(native))
+        .route("/druid/v2/sql/{id}", delete(sql::cancel))
+        .route("/druid/v2/{id}", delete(sql::cancel_native))
+        .route("/druid/v2", post(native::query))
+        .route("/druid/v2/", post(native::query))
         .route("/druid/v2/datasources", get(datasources))
         .route("/druid/v2/datasources/", get(datasources))
         .route("/druid/v2/datasources/{name}", get(datasource))
@@ -73,7 +74,10 @@ pub fn management(engine: Arc<Engine>, node: Arc<dyn node::Node>) -> Router {
 }
 
 async fn status() -> Json<Value> {
-    Json(json!({ "version": VERSION, "modules": [], "memory": {} }))
+    let memory = json!({
+        "maxMemory": 0, "totalMemory": 0, "freeMemory": 0, "usedMemory": 0, "directMemory": 0,
+    });
+    Json(json!({ "version": VERSION, "modules": [], "memory": memory }))
 }
 
 async fn health() -> Json<bool> {
@@ -84,24 +88,25 @@ async fn load_status() -> Json<Value> {
     Json(json!({ "inventoryInitialized": true }))
 }
 
-async fn native() -> DruidError {
-    let text = "native queries are not offered; send SQL to /druid/v2/sql";
-    DruidError::from(SqlError::new(ErrorKind::Unsupported, text))
-}
-
 async fn datasources(State(engine): State<Arc<Engine>>) -> Json<Vec<String>> {
     let tables = engine.catalog().tables();
     Json(tables.iter().map(|table| table.spec().name.clone()).collect())
 }
 
-/// Text is a dimension, numbers are metrics; empty lists for a name that is not known.
+/// Of a rolled-up table what it says, else numbers are metrics and all else are dimensions; empty
+/// lists for a name that is not known.
 async fn datasource(State(engine): State<Arc<Engine>>, Path(name): Path<String>) -> Json<Value> {
     let (mut dimensions, mut metrics) = (Vec::new(), Vec::new());
     if let Some(table) = engine.catalog().table(&name) {
-        for field in table.spec().columns.fields().iter().skip(1) {
-            match sql_type(field.data_type()).0 {
-                "BIGINT" | "FLOAT" | "DOUBLE" | "DECIMAL" => metrics.push(field.name().clone()),
-                _ => dimensions.push(field.name().clone()),
+        for (column, ty) in native::source::columns(&table).into_iter().skip(1) {
+            let measured = match &table.spec().rollup {
+                Some(rollup) => rollup.metrics.iter().any(|metric| metric.name == column),
+                None => matches!(ty, Ty::Long | Ty::Double),
+            };
+            if measured {
+                metrics.push(column);
+            } else {
+                dimensions.push(column);
             }
         }
     }

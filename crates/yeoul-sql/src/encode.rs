@@ -26,6 +26,8 @@ pub struct Style {
     pub plain_backslash_never: bool,
     /// Writes dates as instants at midnight.
     pub dates_as_instants: bool,
+    /// Writes lists and structs as JSON instead of as text that holds it.
+    pub nested_as_json: bool,
 }
 
 /// One column, ready to be written row by row.
@@ -42,7 +44,9 @@ enum Column {
     Binary(ArrayRef),
     /// Digits that are a JSON number as they stand.
     Number(ArrayRef),
-    /// Lists, structs and the rest, as text.
+    /// Lists and structs, as JSON text.
+    Nested(ArrayRef),
+    /// The rest, as text.
     Other(ArrayRef),
 }
 
@@ -140,6 +144,9 @@ impl Rows {
                 }
             }
             Column::Text(values) => quoted(values.value(row), self.style, out),
+            Column::Nested(_) if self.style.nested_as_json => {
+                plain(column, row, self.style, out);
+            }
             _ => {
                 let mut text = String::new();
                 plain(column, row, self.style, &mut text);
@@ -178,6 +185,7 @@ fn column(array: &ArrayRef) -> Result<Column, ArrowError> {
             Column::Binary(primitive(DataType::Binary)?)
         }
         DataType::Dictionary(_, values) => column(&cast(array, values)?)?,
+        ty if ty.is_nested() => Column::Nested(as_text(array)?),
         _ => Column::Other(as_text(array)?),
     })
 }
@@ -272,9 +280,10 @@ fn is_null(column: &Column, row: usize) -> bool {
         Column::Double(values) => values.is_null(row),
         Column::Instant(values) | Column::Date(values) => values.is_null(row),
         Column::Text(values) => values.is_null(row),
-        Column::Binary(values) | Column::Number(values) | Column::Other(values) => {
-            values.is_null(row)
-        }
+        Column::Binary(values)
+        | Column::Number(values)
+        | Column::Nested(values)
+        | Column::Other(values) => values.is_null(row),
     }
 }
 
@@ -303,7 +312,7 @@ fn plain(column: &Column, row: usize, style: Style, out: &mut String) {
             None => Ok(()),
         },
         Column::Text(values) => out.write_str(values.value(row)),
-        Column::Number(values) | Column::Other(values) => {
+        Column::Number(values) | Column::Nested(values) | Column::Other(values) => {
             out.write_str(values.as_string::<i32>().value(row))
         }
         Column::Binary(values) => {

@@ -297,6 +297,8 @@ fn finish(
     let plan = crate::functions::by_record(plan)?;
     let plan = match &plan {
         LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => plan,
+        // A limit that limits nothing would turn sorts into heaps, which do not spill.
+        _ if options.max_rows >= ROWS_MAX && options.outer_limit.is_none() => plan,
         // One more than asked for tells whether there are more.
         _ => {
             let most = options.max_rows.min(ROWS_MAX) + 1;
@@ -405,6 +407,8 @@ fn base_state(options: &EngineOptions) -> Result<SessionState, SqlError> {
     let set = config.options_mut();
     set.sql_parser.enable_ident_normalization = false;
     set.sql_parser.collect_spans = true;
+    // It allocates for as many groups as LIMIT says before it sees one.
+    set.optimizer.enable_topk_aggregation = false;
     set.sql_parser.map_string_types_to_utf8view = false;
     if let Some(zone) = &options.zone {
         set.execution.time_zone = Some(zone_name(zone)?);

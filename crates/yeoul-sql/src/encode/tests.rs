@@ -68,7 +68,8 @@ fn objects_hold_every_kind_of_value() {
 
 #[test]
 fn a_face_may_forbid_the_plain_backslash() {
-    let style = Style { plain_backslash_never: true, dates_as_instants: true };
+    let style =
+        Style { plain_backslash_never: true, dates_as_instants: true, nested_as_json: false };
     let rows = written(style, Rows::array);
     assert_eq!(
         rows[0],

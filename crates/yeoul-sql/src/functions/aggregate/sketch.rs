@@ -31,9 +31,10 @@ pub(super) enum Function {
     GetQuantile,
     GetQuantiles,
     Rank,
+    Count,
 }
 
-pub(super) const FUNCTIONS: [Function; 10] = [
+pub(super) const FUNCTIONS: [Function; 11] = [
     Function::HllEstimate,
     Function::HllBounds,
     Function::HllUnion,
@@ -44,6 +45,7 @@ pub(super) const FUNCTIONS: [Function; 10] = [
     Function::GetQuantile,
     Function::GetQuantiles,
     Function::Rank,
+    Function::Count,
 ];
 
 impl Function {
@@ -59,6 +61,8 @@ impl Function {
             Self::GetQuantile => "ds_get_quantile",
             Self::GetQuantiles => "ds_get_quantiles",
             Self::Rank => "ds_rank",
+            // Not Druid's: what its native queries show for a quantiles sketch.
+            Self::Count => "ds_quantiles_count",
         }
     }
 
@@ -69,7 +73,7 @@ impl Function {
 
     fn arity(self) -> (usize, usize) {
         match self {
-            Self::ThetaEstimate => (1, 1),
+            Self::ThetaEstimate | Self::Count => (1, 1),
             Self::HllEstimate | Self::HllBounds => (1, 2),
             Self::GetQuantile | Self::Rank => (2, 2),
             _ => (2, 64),
@@ -272,6 +276,9 @@ impl ScalarUDFImpl for SketchFunction {
                 Some(value) => sketches::quantiles_rank(sketch, value),
                 None => Ok(None),
             }),
+            Function::Count => {
+                arguments.each(|sketch, _| Ok(Some(sketches::quantiles_count(sketch)? as f64)))
+            }
         }?;
         Ok(if scalar {
             ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?)
