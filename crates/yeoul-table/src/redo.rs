@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tracing::info;
 use yeoul_base::fields::{FieldError, FieldReader, FieldWriter};
-use yeoul_base::{Commit, FactKey, FactKind, Guard, Offset, PartId};
+use yeoul_base::{Commit, FactKey, FactKind, Guard, PartId};
 
 use crate::chunk::Pending;
 use crate::error::TableError;
@@ -113,32 +113,32 @@ impl Table {
         Ok(())
     }
 
-    /// Whether the new table has every record that this one has.
-    pub fn redo_caught_up(&self, redo: &Redo) -> bool {
-        self.positions().iter().all(|(part, next)| redo.table.next_offset(*part) >= Some(*next))
+    /// Whether the new table has every record of these partitions that this one has.
+    pub fn redo_caught_up(&self, redo: &Redo, parts: &[PartId]) -> bool {
+        let behind = |part: &PartId| redo.table.next_offset(*part) < self.next_offset(*part);
+        !parts.iter().any(behind)
     }
 
-    fn positions(&self) -> Vec<(PartId, Offset)> {
+    /// The partitions that some of this table's records came from.
+    pub fn read_parts(&self) -> Vec<PartId> {
         let state = locked(&self.state);
         let pending = [Some(&state.hot), state.sealing.as_deref()];
         let mut parts: HashSet<PartId> = state.committed.keys().copied().collect();
         parts.extend(pending.into_iter().flatten().flat_map(|it| it.positions.keys().copied()));
-        drop(state);
-        let next = |part: PartId| self.next_offset(part).map(|next| (part, next));
-        parts.into_iter().filter_map(next).collect()
+        parts.into_iter().collect()
     }
 
-    /// Puts the new table into this one's place. Both are fed by the caller's thread, so neither
+    /// Puts the new table, which read `parts`, into this one's place. Both are fed by the caller's thread, so neither
     /// grows meanwhile; a compaction of either finds its inputs gone and gives up.
     ///
     /// # Errors
     /// The new one has not caught up, or the commit was refused: all is as before.
-    pub fn finish_redo(&self, redo: &Redo) -> Result<(), TableError> {
+    pub fn finish_redo(&self, redo: &Redo, parts: &[PartId]) -> Result<(), TableError> {
         redo.table.seal()?;
         let new = redo.table.as_ref();
         let _seals = (locked(&self.sealer), locked(&new.sealer));
         let _orders = (locked(&self.manifest), locked(&new.manifest));
-        if !self.redo_caught_up(redo) {
+        if !self.redo_caught_up(redo, parts) {
             return Err(TableError::OutOfOrder {
                 table: self.spec.name.clone(),
                 what: "what is made in its place has not caught up".into(),

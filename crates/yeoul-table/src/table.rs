@@ -140,12 +140,18 @@ impl Table {
             folder::prepare(disk.as_ref(), &folder, |id| known.contains(&id))?;
         }
         let table: Arc<str> = spec.name.as_str().into();
-        let segments = metas.into_iter().map(|meta| {
+        let mut segments = Vec::with_capacity(metas.len());
+        for meta in metas {
             let segment = Segment::new(Arc::clone(&disk), &folder, Arc::clone(&table), meta);
-            // A missing or cut file is reported now, with its name, not by some later query.
-            segment.check().map(|()| Arc::new(segment))
-        });
-        let segments = segments.collect::<Result<Vec<_>, _>>()?;
+            // A missing or cut file is reported now, with its name. The rest of the table is good,
+            // and only a query that needs this file fails.
+            match segment.check() {
+                Ok(()) => {}
+                Err(error) if error.is_damage() => tracing::error!(%error, "opened all the same"),
+                Err(error) => return Err(error),
+            }
+            segments.push(Arc::new(segment));
+        }
         let mut committed = BTreeMap::new();
         for (key, value) in store.facts(FactKind::TablePosition, &naming.prefix) {
             let (part, next) = decode_position(&key, &value)?;
@@ -314,6 +320,11 @@ impl Table {
         let state = locked(&self.state);
         let sealing = state.sealing.as_ref().map(|pending| pending.fates).unwrap_or_default();
         sum(&sum(&state.fates, &sealing), &state.hot.fates)
+    }
+
+    /// Whether some reader found a file damaged.
+    pub fn is_damaged(&self) -> bool {
+        locked(&self.state).segments.iter().any(|segment| segment.damage().is_some())
     }
 
     /// The files that some reader found damaged, with what is wrong.

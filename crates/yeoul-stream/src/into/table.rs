@@ -6,8 +6,10 @@
 
 mod convert;
 mod expression;
+mod feed;
 mod metric;
 mod reading;
+mod redo;
 mod sample;
 mod spec;
 mod time;
@@ -19,7 +21,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use yeoul_base::{
-    Clock, Commit, Disk, FactKind, Fates, Fence, Isolation, Store, StoreError, TopicInfo, Watched,
+    Clock, Commit, Disk, FactKind, Fates, Fence, Isolation, Store, StoreError, TopicInfo, Wake,
+    Watched,
 };
 use yeoul_format::{Schema, TableColumns};
 use yeoul_log::reader::PartitionReader;
@@ -29,11 +32,14 @@ use crate::epoch::Step;
 use crate::infer::{BYTES_MAX, Inference, Inferred};
 use crate::inputs::{Input, Limits};
 use crate::status::{Bell, State, Status, locked, waker};
-use convert::Converter;
+
+use feed::Feed;
 use reading::Reading;
+use redo::{Asked, Remaking};
 use upkeep::Upkeep;
 
 pub use metric::read_metric;
+pub use redo::{RedoRequest, RedoStatus};
 pub use sample::{Previewed, preview};
 pub use spec::{
     FunctionSet, Language, MetricInput, ReadField, Reads, RollupIngest, SpecProblem, TableIngest,
@@ -44,6 +50,8 @@ pub use time::{Missing, TimeColumn, TimeFormat};
 /// Seals that fall due by age, retention, a schema being inferred: looked at this often.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 const RETRY: Duration = Duration::from_secs(5);
+/// A seal and a step take less.
+const ASK_MAX: Duration = Duration::from_secs(60);
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
 
 /// What the way into a table works with.
@@ -75,6 +83,10 @@ pub struct TableHandle {
 struct Shared {
     status: Status,
     table: Option<Arc<Table>>,
+    redo: Option<RedoStatus>,
+    /// Of the table that is being made again.
+    redo_table: Option<Arc<Table>>,
+    asked: Option<Asked>,
 }
 
 /// Starts feeding a table. It is opened when its topic's columns are known.
@@ -108,6 +120,36 @@ impl TableHandle {
         locked(&self.shared).table.clone()
     }
 
+    /// How far the table has been made again; `None`: it is not.
+    pub fn redo(&self) -> Option<RedoStatus> {
+        locked(&self.shared).redo
+    }
+
+    /// The table that is being made to take this one's place.
+    pub fn redo_table(&self) -> Option<Arc<Table>> {
+        locked(&self.shared).redo_table.clone()
+    }
+
+    /// Asks for a table to be made again, or for what is made; waits until it is begun or done.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    pub fn ask_redo(&self, request: RedoRequest) -> Result<(), String> {
+        let (send, receive) = std::sync::mpsc::sync_channel(1);
+        {
+            let mut shared = locked(&self.shared);
+            if shared.asked.is_some() {
+                return Err("another request is waiting: try again".to_owned());
+            }
+            shared.asked = Some((request, send));
+        }
+        self.bell.wake();
+        // The table's thread may be sealing; and one that is stopped never answers.
+        receive.recv_timeout(ASK_MAX).unwrap_or_else(|_| {
+            Err("the table's ingestion does not answer: `yeoul status` says why".to_owned())
+        })
+    }
+
     /// Ends after the step under way. Rows in memory are not sealed: they are in the topic.
     pub fn stop(mut self) -> Status {
         self.end();
@@ -135,6 +177,7 @@ impl Drop for TableHandle {
 fn run(mut feeder: Feeder, bell: &Arc<Bell>, shared: &Mutex<Shared>) {
     let _topics = feeder.context.store.watch(Watched::Topics, waker(bell));
     while !bell.stopping() {
+        feeder.asked = locked(shared).asked.take().or(feeder.asked);
         let step = feeder.step();
         feeder.tell(&step, &mut locked(shared));
         match step {
@@ -172,6 +215,10 @@ pub(crate) struct Feeder {
     before: Option<Arc<Table>>,
     /// What people should know besides.
     note: Option<String>,
+    /// To make the table again, or not to.
+    asked: Option<Asked>,
+    /// A damaged file has made the table be made again once; a second time is for people.
+    repaired: bool,
     retained: Duration,
     turn: usize,
     last_ms: Option<i64>,
@@ -187,6 +234,7 @@ struct Open {
     /// that the last stop lost.
     caught_up_at: Vec<i64>,
     upkeep: Upkeep,
+    remaking: Option<Remaking>,
 }
 
 impl Feeder {
@@ -203,6 +251,8 @@ impl Feeder {
             open: None,
             before: None,
             note: None,
+            asked: None,
+            repaired: false,
             retained: Duration::ZERO,
             turn: 0,
             last_ms: None,
@@ -222,9 +272,15 @@ impl Feeder {
 
     /// Appends what waits, seals when due.
     pub(crate) fn step(&mut self) -> Step {
-        match self.advance() {
+        let step = match self.advance() {
             Ok(step) | Err(step) => step,
+        };
+        if self.open.is_none()
+            && let Some((request, answer)) = self.asked.take()
+        {
+            let _ = answer.send(self.asked_for(request));
         }
+        step
     }
 
     fn advance(&mut self) -> Result<Step, Step> {
@@ -236,38 +292,14 @@ impl Feeder {
             self.connect()?;
         }
         let Some(open) = &mut self.open else { return Ok(Step::Idle) };
-        let mut worked = false;
-        let count = if self.spec.suspended { 0 } else { open.input.parts.len() };
-        for turn in 0..count {
-            let index = (self.turn + turn) % count;
-            let Some(part) = open.input.parts.get_mut(index) else { continue };
-            part.keep(0);
-            part.fill(self.limits.bytes)?;
-            let mut records = Vec::new();
-            let mut bytes = 0;
-            while records.len() < self.limits.records
-                && (bytes < self.limits.bytes || records.is_empty())
-                && let Some(record) = part.take()
-            {
-                bytes += record.value.as_ref().map_or(0, bytes::Bytes::len);
-                records.push(record);
-            }
-            let passed = part.passed();
-            if passed.next == part.at {
-                continue;
-            }
-            let converter = Converter {
-                spec: &self.spec,
-                store: self.context.store.as_ref(),
-                clock: self.context.clock.as_ref(),
-                component: &self.component,
-                reading: &open.reading,
-            };
-            let rows = converter.rows(part, &records)?;
-            open.table.append(rows)?;
-            part.pass(passed);
-            worked = true;
-        }
+        let feed = Feed {
+            spec: &self.spec,
+            context: &self.context,
+            component: &self.component,
+            limits: self.limits,
+            reading: &open.reading,
+        };
+        let mut worked = feed.turn(&mut open.input, &open.table, self.turn)?;
         self.turn = self.turn.wrapping_add(1);
         if worked {
             self.last_ms = Some(self.context.clock.now_ms());
@@ -282,6 +314,7 @@ impl Feeder {
             open.table.apply_retention()?;
         }
         open.upkeep.tend(&open.table, now);
+        worked |= self.remake(now)?;
         Ok(if worked { Step::Worked } else { Step::Idle })
     }
 
@@ -309,21 +342,28 @@ impl Feeder {
             None => self.table_of(&store, &topic)?,
         };
         self.before = None;
-        let start = &self.spec.start;
-        let input = {
-            let parts = topic.partitions.clone();
-            let place = |number: u32| {
-                let part = parts.get(number as usize)?;
-                let start = start.get(number as usize).copied();
-                table.next_offset(*part).or(start).map(|offset| (offset, 0))
-            };
-            Input::new(&store, topic, &self.bell, place)
-        };
+        let input = self.input_of(&table, &topic);
+        let redo = table.resume_redo()?;
+        let remaking = redo.map(|redo| {
+            let input = self.input_of(&redo.table, &topic);
+            Remaking::new(redo, input)
+        });
         let ends = input.parts.iter().map(|part| store.ends(part.id).map_or(0, |it| it.stable));
         let caught_up_at = ends.collect();
         let upkeep = Upkeep::default();
-        self.open = Some(Open { table, reading, input, caught_up_at, upkeep });
+        self.open = Some(Open { table, reading, input, caught_up_at, upkeep, remaking });
         Ok(())
+    }
+
+    /// The topic from where a table stands in it.
+    fn input_of(&self, table: &Table, topic: &Arc<TopicInfo>) -> Input {
+        let parts = Arc::clone(&topic.partitions);
+        let place = |number: u32| {
+            let part = parts.get(number as usize)?;
+            let start = self.spec.start.get(number as usize).copied();
+            table.next_offset(*part).or(start).map(|offset| (offset, 0))
+        };
+        Input::new(&self.context.store, Arc::clone(topic), &self.bell, place)
     }
 
     fn table_of(
@@ -426,12 +466,15 @@ impl Feeder {
                 let told = "suspended: it takes no records until it is resumed";
                 (State::Waiting, Some(told.to_owned()))
             }
-            Step::Worked | Step::Idle => (running, self.note.clone()),
+            Step::Worked | Step::Idle => (running, self.alarm().or_else(|| self.note.clone())),
             Step::Waiting(what) => (State::Waiting, Some(what.clone())),
             Step::Failed(why) => (State::Failed, Some(why.clone())),
             Step::Over(why) => (State::Stopped, Some(why.clone())),
         };
         let open = self.open.as_ref();
+        let remaking = open.and_then(|open| open.remaking.as_ref().map(|it| (open, it)));
+        shared.redo = remaking.map(|(open, remaking)| remaking.status(&open.table, store));
+        shared.redo_table = remaking.map(|(_, remaking)| Arc::clone(&remaking.redo.table));
         shared.table = open.map(|open| Arc::clone(&open.table)).or_else(|| self.before.clone());
         shared.status = Status {
             state,

@@ -44,7 +44,7 @@ fn a_failed_seal_is_made_again_whole() {
 }
 
 #[test]
-fn a_cut_or_changed_file_stops_the_open_or_the_read() {
+fn a_cut_or_changed_file_stops_the_read_and_nothing_else() {
     let world = World::new();
     let table = world.open();
     table.append(rows(0, 50)).unwrap();
@@ -60,8 +60,12 @@ fn a_cut_or_changed_file_stops_the_open_or_the_read() {
     assert!(matches!(read, Err(TableError::Damaged { .. })), "{read:?}");
     drop(table);
     std::fs::write(&file, &bytes[..at]).unwrap();
-    let error = world.try_open(super::TableSpec::new("films", "t", super::columns()));
-    assert!(matches!(error, Err(TableError::Damaged { .. })), "{error:?}");
+    let table = world.open();
+    assert_eq!(table.damage().len(), 1, "known when it is opened");
+    let read = table.snapshot().segments.first().unwrap().open();
+    assert!(matches!(read, Err(TableError::Damaged { .. })), "{read:?}");
+    table.append(rows(50, 60)).unwrap();
+    assert_eq!(table.seal().unwrap().unwrap().rows, 10, "it goes on");
 }
 
 #[test]

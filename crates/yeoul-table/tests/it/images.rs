@@ -104,7 +104,7 @@ impl Node {
 
     fn finish(&self, redo: &Redo) {
         self.feed(&redo.table, self.end());
-        self.table.finish_redo(redo).unwrap();
+        self.table.finish_redo(redo, &[self.part]).unwrap();
     }
 }
 

@@ -10,6 +10,8 @@ use yeoul_table::SealLimits;
 
 use super::*;
 
+mod redo;
+
 struct Node {
     store: MemStore,
     disk: Arc<dyn Disk>,
