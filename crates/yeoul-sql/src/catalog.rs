@@ -12,6 +12,7 @@ use yeoul_base::Store;
 use yeoul_format::Schema;
 use yeoul_table::Table;
 
+use crate::answers::TableState;
 use crate::error::{ErrorKind, SqlError};
 use crate::info;
 use crate::provider::SnapshotProvider;
@@ -62,6 +63,8 @@ pub(crate) struct Found {
     pub(crate) provider: Arc<dyn TableProvider>,
     /// Rows in memory that scans took, known once they are planned.
     pub(crate) memory_rows: Arc<AtomicU64>,
+    /// Of a table whose answers stay the same until it changes.
+    pub(crate) state: Option<TableState>,
 }
 
 impl Catalog {
@@ -210,7 +213,8 @@ impl Catalog {
                 let memory_rows = Arc::<AtomicU64>::default();
                 let provider = SnapshotProvider::new(&table, origin, Arc::clone(&memory_rows));
                 let name = table.spec().name.clone();
-                Ok(Found { schema: DRUID, name, provider: Arc::new(provider), memory_rows })
+                let state = provider.state();
+                Ok(Found { schema: DRUID, name, provider: Arc::new(provider), memory_rows, state })
             }
             None => Err(SqlError::new(ErrorKind::Internal, "a table went away while it was named")),
         }
@@ -230,6 +234,7 @@ impl Catalog {
             name: name.to_owned(),
             provider: Arc::new(provider),
             memory_rows: Arc::default(),
+            state: None,
         })
     }
 
@@ -246,6 +251,7 @@ impl Catalog {
             name: name.to_owned(),
             provider,
             memory_rows: Arc::default(),
+            state: None,
         })
     }
 
@@ -257,7 +263,13 @@ impl Catalog {
                 SqlError::new(ErrorKind::Invalid, text).did_you_mean(part.value, sys::NAMES)
             );
         };
-        Ok(Found { schema: SYS, name: name.to_owned(), provider, memory_rows: Arc::default() })
+        Ok(Found {
+            schema: SYS,
+            name: name.to_owned(),
+            provider,
+            memory_rows: Arc::default(),
+            state: None,
+        })
     }
 
     fn find_lookup(&self, part: &Part<'_>) -> Result<Found, SqlError> {
@@ -270,7 +282,13 @@ impl Catalog {
         };
         let provider =
             Columns::default().text("k", pairs.keys()).text("v", pairs.values()).finish()?;
-        Ok(Found { schema: LOOKUP, name: name.to_owned(), provider, memory_rows: Arc::default() })
+        Ok(Found {
+            schema: LOOKUP,
+            name: name.to_owned(),
+            provider,
+            memory_rows: Arc::default(),
+            state: None,
+        })
     }
 
     /// The columns people see of a table.

@@ -26,6 +26,7 @@ use datafusion::object_store::memory::InMemory;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use tokio::runtime::Handle;
 
+use crate::answers::Answers;
 use crate::built::{self, Build, Pinned};
 use crate::catalog::{Catalog, DRUID, Routine, SCHEMAS, TOPIC};
 use crate::dialect;
@@ -79,6 +80,7 @@ pub struct Engine {
     base: SessionState,
     pub(crate) lives: Lives,
     pub(crate) queries: Arc<Queries>,
+    pub(crate) answers: Answers,
 }
 
 /// A query before it is planned.
@@ -103,7 +105,8 @@ impl Engine {
         let (admission, pressure) = (options.admission, options.pressure.clone());
         let queries = Queries::new(admission, pressure, Arc::clone(&options.clock));
         catalog.set_engine(&queries, routines(&base));
-        Ok(Self { catalog, options, base, lives: Lives::default(), queries })
+        let (lives, answers) = (Lives::default(), Answers::default());
+        Ok(Self { catalog, options, base, lives, queries, answers })
     }
 
     pub fn catalog(&self) -> &Arc<Catalog> {

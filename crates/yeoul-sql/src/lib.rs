@@ -5,6 +5,7 @@
 //! topics (`topic."name"`) and `INFORMATION_SCHEMA`. Queries only read, and are limited in text,
 //! time, memory and rows.
 
+mod answers;
 mod built;
 mod catalog;
 mod dialect;

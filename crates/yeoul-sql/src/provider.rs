@@ -41,6 +41,8 @@ use yeoul_table::{
     OFFSET, OFFSETS, PARTITION, Segment, SegmentFile, SegmentMeta, Snapshot, TIME, Table,
 };
 
+use crate::answers::TableState;
+
 /// The only address the engine's store registry knows; nothing is stored behind it.
 pub(crate) const SEGMENTS_URL: &str = "yeoul://segments";
 
@@ -80,6 +82,16 @@ impl SnapshotProvider {
             schema: Arc::clone(all),
             memory_rows: Arc::clone(&self.memory_rows),
         })
+    }
+
+    /// What answers over it depend on; `None`: they change with the clock, because rows pass
+    /// their retention.
+    pub(crate) fn state(&self) -> Option<TableState> {
+        if self.snapshot.from_us.is_some_and(|from_us| self.must_mask(from_us)) {
+            return None;
+        }
+        let (serial, generation) = (self.snapshot.serial, self.snapshot.generation);
+        Some(TableState { serial, generation })
     }
 
     fn memory(

@@ -24,8 +24,8 @@ pub use evaluate::{Dead, Evaluated, OutRow};
 pub use input::{Taken, is_system};
 pub use into::table::{
     FunctionSet, Language, MetricInput, Missing, Previewed, ReadField, Reads, RedoRequest,
-    RedoStatus, RollupIngest, SpecProblem, TableContext, TableHandle, TableIngest, TimeColumn,
-    TimeFormat, Transform, ValueFormat, preview, read_metric, start_table,
+    RedoStatus, Redoer, RollupIngest, SpecProblem, TableContext, TableHandle, TableIngest,
+    TimeColumn, TimeFormat, Transform, ValueFormat, preview, read_metric, start_table,
 };
 pub use lookup::{Keep, LookupFormat, LookupSpec, LookupStatus, Lookups};
 pub use plan::{Plan, names_in, plan};

@@ -28,7 +28,7 @@ impl Footer {
     }
 }
 
-/// The name of an entry: no two segments of a process share one.
+/// A number that nothing else in this process has: the name of an entry.
 pub(crate) fn new_slot() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)

@@ -16,6 +16,7 @@ use crate::chunk::{Chunk, Pending, Rows, sum, with_origin};
 use crate::error::TableError;
 use crate::facts::{Naming, decode_position};
 use crate::folder;
+use crate::footers;
 use crate::manifest::Manifest;
 use crate::segment::{Segment, SegmentId, SegmentMeta};
 use crate::spec::TableSpec;
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub segments: Arc<Manifest>,
     /// Grows whenever an answer over this table may change.
     pub generation: u64,
+    /// Of the table as it was opened: no other of this process has it.
+    pub serial: u64,
     /// Rows before this time are past their retention: leave them out.
     pub from_us: Option<i64>,
 }
@@ -95,6 +98,7 @@ pub struct Table {
     /// and states follow each other in the same order. Never while files are written.
     pub(crate) manifest: Mutex<()>,
     next_file: AtomicU32,
+    serial: u64,
     generation: AtomicU64,
     next_wake: AtomicU64,
     wakes: Wakes,
@@ -178,6 +182,7 @@ impl Table {
             compactor: Mutex::default(),
             manifest: Mutex::default(),
             next_file: AtomicU32::new(0),
+            serial: footers::new_slot(),
             generation: AtomicU64::new(1),
             next_wake: AtomicU64::new(0),
             wakes: Wakes::default(),
@@ -306,6 +311,7 @@ impl Table {
             chunks: sealing.chain(&state.hot.chunks).cloned().collect(),
             segments: Arc::clone(&state.segments),
             generation,
+            serial: self.serial,
             from_us,
         }
     }

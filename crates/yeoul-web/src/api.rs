@@ -30,7 +30,7 @@ pub(crate) struct App {
     pub(crate) live: Arc<Live>,
 }
 
-type Answer<T> = Result<Json<T>, ApiError>;
+pub(crate) type Answer<T> = Result<Json<T>, ApiError>;
 
 /// Asks the node on a thread that may block.
 pub(crate) async fn ask<T: Send + 'static>(
@@ -155,7 +155,9 @@ pub(crate) async fn apply(
 }
 
 /// The body as JSON; the guard has seen to its content type.
-fn parse<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, ApiError> {
+pub(crate) fn parse<T: DeserializeOwned>(
+    body: Result<Bytes, BytesRejection>,
+) -> Result<T, ApiError> {
     let body = body.map_err(|error| ApiError::new(error.status().as_u16(), error.body_text()))?;
     serde_json::from_slice(&body).map_err(|error| {
         let whole = error.to_string();

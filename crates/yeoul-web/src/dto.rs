@@ -214,6 +214,59 @@ pub struct Table {
     pub lag: u64,
 }
 
+/// What was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Dropped {
+    pub dropped: String,
+}
+
+/// What to do about making a table again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RedoAction {
+    /// Make it again from its topic, beside what is there.
+    Begin,
+    /// Put what is made in the table's place.
+    Confirm,
+    /// Give up what is made.
+    Cancel,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RedoRequest {
+    pub action: RedoAction,
+    /// With `begin`: put it in place without a further word once it has caught up.
+    #[serde(default)]
+    pub switch: bool,
+    /// With `begin`: also when the topic no longer has all that the table was made of.
+    #[serde(default)]
+    pub lossy: bool,
+}
+
+/// How far a table has been made again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RedoState {
+    /// When it was begun.
+    pub rows_before: u64,
+    pub rows_now: u64,
+    /// Of what is being made, so far.
+    pub rows_after: u64,
+    /// Records it has not read yet.
+    pub lag: u64,
+    pub caught_up: bool,
+    pub switch: bool,
+    pub started_ms: i64,
+}
+
+/// A table as it is, and what is being made in its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Redo {
+    /// Absent: it is not being made again.
+    pub redo: Option<RedoState>,
+    pub rows: u64,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SqlRequest {

@@ -13,6 +13,7 @@ mod live;
 mod node;
 mod openapi;
 mod router;
+mod tables;
 
 pub use error::{ApiError, ErrorBody, Problem};
 pub use node::{BoxFuture, LiveQuery, LiveRows, Node, TAIL_BATCHES_MAX, Tail, TailBatch};

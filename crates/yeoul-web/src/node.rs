@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::dto::{
     ApplyRequest, ApplyResult, Audit, DeadTopic, Flow, Info, PipelineInfo, RecordDto, Records,
-    RecordsQuery, SqlRequest, SqlResult, Status, Table, Topic,
+    RecordsQuery, Redo, RedoRequest, SqlRequest, SqlResult, Status, Table, Topic,
 };
 use crate::error::ApiError;
 
@@ -55,6 +55,12 @@ pub trait Node: Send + Sync + 'static {
     fn tables(&self) -> Vec<Table>;
     /// `None`: there is no such table.
     fn table(&self, name: &str) -> Option<Table>;
+    /// How far a table has been made again.
+    fn redo(&self, table: &str) -> Result<Redo, ApiError>;
+    /// Begins, ends or gives up making a table again.
+    fn change_redo(&self, table: &str, request: RedoRequest) -> Result<Redo, ApiError>;
+    /// Removes a table that nothing feeds, its rows and files.
+    fn drop_table(&self, table: &str) -> Result<(), ApiError>;
     fn status(&self) -> Status;
     fn audit(&self) -> Audit;
     fn dead(&self) -> Vec<DeadTopic>;

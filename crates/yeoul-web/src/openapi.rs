@@ -5,8 +5,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::dto::{
-    ApplyRequest, ApplyResult, Audit, DeadTopic, Flow, Info, PipelineInfo, Records, SqlRequest,
-    SqlResult, Status, Table, Topic,
+    ApplyRequest, ApplyResult, Audit, DeadTopic, Dropped, Flow, Info, PipelineInfo, Records, Redo,
+    RedoRequest, SqlRequest, SqlResult, Status, Table, Topic,
 };
 use crate::error::ErrorBody;
 
@@ -42,6 +42,20 @@ fn routes() -> Vec<Route> {
         get("/topics/{name}/records", "Records of a topic", of::<Records>),
         get("/tables", "All tables", of::<Vec<Table>>),
         get("/tables/{name}", "One table", of::<Table>),
+        Route {
+            method: "delete",
+            path: "/tables/{name}",
+            about: "Removes a table that nothing feeds",
+            body: None,
+            answer: of::<Dropped>,
+        },
+        get("/tables/{name}/redo", "How far a table has been made again", of::<Redo>),
+        post(
+            "/tables/{name}/redo",
+            "Makes a table again from its topic, puts it in place, or gives it up",
+            of::<RedoRequest>,
+            of::<Redo>,
+        ),
         get("/status", "Every component with its details", of::<Status>),
         get("/audit", "What became of every record", of::<Audit>),
         get("/dead", "Topics of dead letters", of::<Vec<DeadTopic>>),
@@ -83,7 +97,10 @@ pub(crate) fn document() -> Value {
                 );
             }
         }
-        paths.insert(route.path.to_owned(), json!({ route.method: operation }));
+        let methods = paths.entry(route.path).or_insert_with(|| json!({}));
+        if let Some(methods) = methods.as_object_mut() {
+            methods.insert(route.method.to_owned(), operation);
+        }
     }
     json!({
         "openapi": "3.0.3",

@@ -11,7 +11,7 @@ use crate::api::App;
 use crate::guard::{Guard, guard};
 use crate::live::Live;
 use crate::node::Node;
-use crate::{api, assets, live, openapi};
+use crate::{api, assets, live, openapi, tables};
 
 /// A pipeline file is at most 4 MiB; a folder of them may be more.
 const BODY_BYTES_MAX: usize = 16 << 20;
@@ -46,7 +46,8 @@ pub fn router(node: Arc<dyn Node>, options: WebOptions) -> Router {
         .route("/topics/{name}", get(api::topic))
         .route("/topics/{name}/records", get(api::records))
         .route("/tables", get(api::tables))
-        .route("/tables/{name}", get(api::table))
+        .route("/tables/{name}", get(api::table).delete(tables::drop_table))
+        .route("/tables/{name}/redo", get(tables::redo).post(tables::change_redo))
         .route("/status", get(api::status))
         .route("/audit", get(api::audit))
         .route("/dead", get(api::dead))

@@ -41,6 +41,11 @@ impl NodeClient {
         self.send(self.http.post(format!("{}/{path}", self.base)).json(body)).await
     }
 
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value, Failure> {
+        let request = self.http.delete(format!("{}/{path}", self.base));
+        self.send(request.header("content-type", "application/json")).await
+    }
+
     async fn send(&self, mut request: reqwest::RequestBuilder) -> Result<Value, Failure> {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);

@@ -8,6 +8,7 @@
 )]
 
 mod docs;
+mod answers;
 mod engine;
 mod limits;
 mod live;

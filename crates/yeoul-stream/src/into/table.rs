@@ -35,7 +35,7 @@ use crate::status::{Bell, State, Status, locked, waker};
 
 use feed::Feed;
 use reading::Reading;
-use redo::{Asked, Remaking};
+use redo::{Answered, Asked, Remaking};
 use upkeep::Upkeep;
 
 pub use metric::read_metric;
@@ -120,34 +120,14 @@ impl TableHandle {
         locked(&self.shared).table.clone()
     }
 
-    /// How far the table has been made again; `None`: it is not.
-    pub fn redo(&self) -> Option<RedoStatus> {
-        locked(&self.shared).redo
-    }
-
     /// The table that is being made to take this one's place.
     pub fn redo_table(&self) -> Option<Arc<Table>> {
         locked(&self.shared).redo_table.clone()
     }
 
-    /// Asks for a table to be made again, or for what is made; waits until it is begun or done.
-    ///
-    /// # Errors
-    /// Why not, for people.
-    pub fn ask_redo(&self, request: RedoRequest) -> Result<(), String> {
-        let (send, receive) = std::sync::mpsc::sync_channel(1);
-        {
-            let mut shared = locked(&self.shared);
-            if shared.asked.is_some() {
-                return Err("another request is waiting: try again".to_owned());
-            }
-            shared.asked = Some((request, send));
-        }
-        self.bell.wake();
-        // The table's thread may be sealing; and one that is stopped never answers.
-        receive.recv_timeout(ASK_MAX).unwrap_or_else(|_| {
-            Err("the table's ingestion does not answer: `yeoul status` says why".to_owned())
-        })
+    /// For making the table again; stays of use while the handle is elsewhere.
+    pub fn redoer(&self) -> Redoer {
+        Redoer { bell: Arc::clone(&self.bell), shared: Arc::clone(&self.shared) }
     }
 
     /// Ends after the step under way. Rows in memory are not sealed: they are in the topic.
@@ -174,12 +154,48 @@ impl Drop for TableHandle {
     }
 }
 
+/// Makes a table again while it is fed.
+#[derive(Debug, Clone)]
+pub struct Redoer {
+    bell: Arc<Bell>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+impl Redoer {
+    /// How far the table has been made again; `None`: it is not.
+    pub fn status(&self) -> Option<RedoStatus> {
+        locked(&self.shared).redo
+    }
+
+    /// Waits until what is asked for is begun or done, at most a minute.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    pub fn ask(&self, request: RedoRequest) -> Result<(), String> {
+        let (send, receive) = std::sync::mpsc::sync_channel(1);
+        {
+            let mut shared = locked(&self.shared);
+            if shared.asked.is_some() {
+                return Err("another request is waiting: try again".to_owned());
+            }
+            shared.asked = Some((request, send));
+        }
+        self.bell.wake();
+        // The table's thread may be sealing; and one that is stopped never answers.
+        receive.recv_timeout(ASK_MAX).unwrap_or_else(|_| {
+            Err("the table's ingestion does not answer: `yeoul status` says why".to_owned())
+        })
+    }
+}
+
 fn run(mut feeder: Feeder, bell: &Arc<Bell>, shared: &Mutex<Shared>) {
     let _topics = feeder.context.store.watch(Watched::Topics, waker(bell));
     while !bell.stopping() {
         feeder.asked = locked(shared).asked.take().or(feeder.asked);
         let step = feeder.step();
         feeder.tell(&step, &mut locked(shared));
+        // Who asked sees what came of it.
+        feeder.answered.take().into_iter().for_each(Answered::tell);
         match step {
             Step::Over(_) => break,
             Step::Worked => {}
@@ -217,6 +233,7 @@ pub(crate) struct Feeder {
     note: Option<String>,
     /// To make the table again, or not to.
     asked: Option<Asked>,
+    answered: Option<Answered>,
     /// A damaged file has made the table be made again once; a second time is for people.
     repaired: bool,
     retained: Duration,
@@ -252,6 +269,7 @@ impl Feeder {
             before: None,
             note: None,
             asked: None,
+            answered: None,
             repaired: false,
             retained: Duration::ZERO,
             turn: 0,
@@ -275,10 +293,8 @@ impl Feeder {
         let step = match self.advance() {
             Ok(step) | Err(step) => step,
         };
-        if self.open.is_none()
-            && let Some((request, answer)) = self.asked.take()
-        {
-            let _ = answer.send(self.asked_for(request));
+        if self.open.is_none() {
+            self.answer();
         }
         step
     }

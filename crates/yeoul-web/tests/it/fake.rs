@@ -9,7 +9,8 @@ use tokio::sync::{mpsc, watch};
 use yeoul_web::dto::{
     ApplyRequest, ApplyResult, Audit, ChangeDto, ChangeKind, ColumnInfo, ComponentStatus,
     DeadTopic, Encoding, Flow, FlowNode, From, Info, NodeKind, PipelineInfo, RecordDto, Records,
-    RecordsQuery, SqlRequest, SqlResult, Status, Table, Topic,
+    RecordsQuery, Redo, RedoAction, RedoRequest, RedoState, SqlRequest, SqlResult, Status, Table,
+    Topic,
 };
 use yeoul_web::{
     ApiError, BoxFuture, LiveQuery, LiveRows, Node, TAIL_BATCHES_MAX, Tail, TailBatch,
@@ -99,6 +100,31 @@ impl Node for FakeNode {
 
     fn table(&self, _: &str) -> Option<Table> {
         None
+    }
+
+    fn redo(&self, table: &str) -> Result<Redo, ApiError> {
+        match table {
+            "films" => Ok(Redo { redo: None, rows: 7 }),
+            _ => Err(ApiError::not_found(format!("there is no table `{table}`"))),
+        }
+    }
+
+    fn change_redo(&self, table: &str, request: RedoRequest) -> Result<Redo, ApiError> {
+        let begun = RedoState {
+            rows_before: 7,
+            rows_now: 7,
+            rows_after: 0,
+            lag: 9,
+            caught_up: false,
+            switch: request.switch,
+            started_ms: 1,
+        };
+        let redo = (request.action == RedoAction::Begin).then_some(begun);
+        self.redo(table).map(|before| Redo { redo, ..before })
+    }
+
+    fn drop_table(&self, table: &str) -> Result<(), ApiError> {
+        self.redo(table).map(drop)
     }
 
     fn status(&self) -> Status {

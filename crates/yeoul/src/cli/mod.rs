@@ -7,6 +7,7 @@ mod doctor;
 mod look;
 mod ports;
 mod run;
+mod tables;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -50,6 +51,10 @@ enum Command {
     Sql(look::SqlArgs),
     /// Records that could not be used, and why
     Dead(look::DeadArgs),
+    /// Tables: what is in them, and removing those that nothing feeds
+    Tables(tables::TablesArgs),
+    /// Make a table again from its topic: shows the rows before and after, then asks
+    Redo(tables::RedoArgs),
     /// Topics of this node, or of any Kafka
     Topics(kafka_cli::TopicsArgs),
     /// Send records, one a line
@@ -101,6 +106,8 @@ fn dispatch(command: Command, output: Output) -> Result<ExitCode, Failure> {
         Command::Tap(args) => small_runtime()?.block_on(look::tap(args, output)),
         Command::Sql(args) => small_runtime()?.block_on(look::sql(args, output)),
         Command::Dead(args) => small_runtime()?.block_on(look::dead(args, output)),
+        Command::Tables(args) => small_runtime()?.block_on(tables::tables(args, output)),
+        Command::Redo(args) => small_runtime()?.block_on(tables::redo(args, output)),
         Command::Topics(args) => return kafka_cli::topics(args, output),
         Command::Produce(args) => return kafka_cli::produce(args, output),
         Command::Consume(args) => return kafka_cli::consume(args, output),

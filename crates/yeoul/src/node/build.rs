@@ -244,12 +244,19 @@ impl Component for IngestedTable {
 
     /// Rows that are not sealed are made of the topic again after a restart.
     fn positions(&self, store: &dyn Store) -> Vec<InputPosition> {
-        let table = self.handle.table();
+        let (table, again) = (self.handle.table(), self.handle.redo_table());
         positions::of_topics(store, std::iter::once(&self.topic), |_, _, part| {
             let next = table.as_ref()?.next_offset(part)?;
             let start = store.ends(part).map_or(0, |ends| ends.start);
-            Some((next, table.as_ref()?.committed_offset(part).unwrap_or(start)))
+            let sealed = |table: &Arc<Table>| table.committed_offset(part).unwrap_or(start);
+            // What is being made again reads the topic once more.
+            let needs = again.as_ref().map_or(i64::MAX, sealed);
+            Some((next, needs.min(sealed(table.as_ref()?))))
         })
+    }
+
+    fn redoer(&self) -> Option<yeoul_stream::Redoer> {
+        Some(self.handle.redoer())
     }
 
     fn stop(self: Box<Self>) {

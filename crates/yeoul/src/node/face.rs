@@ -10,8 +10,8 @@ use yeoul_sql::encode::{Rows, Style};
 use yeoul_sql::{ErrorKind, QueryOptions, SqlError};
 use yeoul_web::dto::{
     ApplyRequest, ApplyResult, Audit, AuditEntry, ColumnInfo, ComponentStatus, DeadTopic, Flow,
-    Info, NodeState, PipelineInfo, Records, RecordsQuery, SqlRequest, SqlResult, Status, Table,
-    Topic,
+    Info, NodeState, PipelineInfo, Records, RecordsQuery, Redo, RedoRequest, SqlRequest, SqlResult,
+    Status, Table, Topic,
 };
 use yeoul_web::{ApiError, BoxFuture, LiveQuery, Problem, Tail};
 
@@ -83,7 +83,19 @@ impl yeoul_web::Node for Face {
                 lag: view.map_or(0, |view| view.node.lag),
             }
         };
-        tables.iter().map(table).collect()
+        tables.iter().map(table).chain(self.0.idle_tables()).collect()
+    }
+
+    fn redo(&self, table: &str) -> Result<Redo, ApiError> {
+        self.0.redo(table)
+    }
+
+    fn change_redo(&self, table: &str, request: RedoRequest) -> Result<Redo, ApiError> {
+        self.0.change_redo(table, &request)
+    }
+
+    fn drop_table(&self, table: &str) -> Result<(), ApiError> {
+        self.0.drop_table(table)
     }
 
     fn table(&self, name: &str) -> Option<Table> {

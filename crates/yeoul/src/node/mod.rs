@@ -12,6 +12,7 @@ pub(crate) mod plan;
 mod positions;
 mod pressure;
 mod records;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -66,6 +67,10 @@ trait Component: Send + Sync {
     /// How far it is in what it reads; a source reads no topic.
     fn positions(&self, _: &dyn Store) -> Vec<positions::InputPosition> {
         Vec::new()
+    }
+    /// Of a table.
+    fn redoer(&self) -> Option<yeoul_stream::Redoer> {
+        None
     }
     /// Returns when it no longer works and all it committed is durable.
     fn stop(self: Box<Self>);

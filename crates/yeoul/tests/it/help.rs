@@ -15,9 +15,10 @@ fn every_command_explains_itself() {
         .filter_map(|line| line.split_whitespace().next())
         .filter(|name| *name != "help")
         .collect();
-    for name in "demo run apply check test status tap sql dead topics produce consume groups \
+    for name in
+        "demo run apply check test status tap sql dead tables redo topics produce consume groups \
                  doctor schema completions"
-        .split_whitespace()
+            .split_whitespace()
     {
         assert!(commands.contains(&name), "{name} in {commands:?}");
     }

@@ -21,3 +21,4 @@ mod help;
 mod kafka;
 mod restart;
 mod support;
+mod tables;

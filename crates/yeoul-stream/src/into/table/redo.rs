@@ -49,6 +49,20 @@ pub struct RedoStatus {
 /// A request and who waits for its answer.
 pub(super) type Asked = (RedoRequest, SyncSender<Result<(), String>>);
 
+/// The answer, for when the table's status shows it.
+#[derive(Debug)]
+pub(super) struct Answered {
+    sender: SyncSender<Result<(), String>>,
+    result: Result<(), String>,
+}
+
+impl Answered {
+    pub(super) fn tell(self) {
+        // Who asked may have gone.
+        let _ = self.sender.send(self.result);
+    }
+}
+
 /// A table on its way into another's place.
 #[derive(Debug)]
 pub(super) struct Remaking {
@@ -118,10 +132,7 @@ pub(super) fn missing(table: &Table, topic: &TopicInfo, store: &dyn Store) -> Op
 impl Feeder {
     /// Answers who asked, goes on with what is being made, and puts it in place when it is time.
     pub(super) fn remake(&mut self, now: Duration) -> Result<bool, Step> {
-        if let Some((request, answer)) = self.asked.take() {
-            // Who asked may have gone.
-            let _ = answer.send(self.asked_for(request));
-        }
+        self.answer();
         self.repair();
         let Some(open) = &mut self.open else { return Ok(false) };
         let Some(remaking) = &mut open.remaking else { return Ok(false) };
@@ -147,7 +158,14 @@ impl Feeder {
         Ok(true)
     }
 
-    pub(super) fn asked_for(&mut self, request: RedoRequest) -> Result<(), String> {
+    /// Does what was asked for.
+    pub(super) fn answer(&mut self) {
+        if let Some((request, sender)) = self.asked.take() {
+            self.answered = Some(Answered { sender, result: self.asked_for(request) });
+        }
+    }
+
+    fn asked_for(&mut self, request: RedoRequest) -> Result<(), String> {
         let told = |error: TableError| error.to_string();
         let none = || "it is not being made again".to_owned();
         let Some(open) = &mut self.open else {

@@ -8,6 +8,7 @@ fn ask(feeder: &mut Feeder, request: RedoRequest) -> Result<(), String> {
     let (send, receive) = sync_channel(1);
     feeder.asked = Some((request, send));
     feeder.step();
+    feeder.answered.take().unwrap().tell();
     receive.try_recv().unwrap()
 }
 
