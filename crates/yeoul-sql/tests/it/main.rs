@@ -7,8 +7,8 @@
     reason = "a test may panic and damage files"
 )]
 
-mod docs;
 mod answers;
+mod docs;
 mod engine;
 mod limits;
 mod live;
