@@ -71,6 +71,8 @@ struct Live {
     entry: QueryEntry,
     started: Duration,
     cancel: Arc<Notify>,
+    /// Runs again and again: only its failures are worth a line.
+    patient: bool,
 }
 
 #[derive(Debug, Default)]
@@ -127,7 +129,8 @@ impl Queries {
             error: None,
         };
         let started = self.clock.monotonic();
-        self.inner().live.insert(number, Live { entry, started, cancel: Arc::clone(&cancel) });
+        let live = Live { entry, started, cancel: Arc::clone(&cancel), patient: options.patient };
+        self.inner().live.insert(number, live);
         Noted { queries: Arc::clone(self), number, cancel, id }
     }
 
@@ -275,7 +278,12 @@ impl Drop for Noted {
     fn drop(&mut self) {
         let now = self.queries.clock.monotonic();
         let mut inner = self.queries.inner();
-        let Some(Live { mut entry, started, .. }) = inner.live.remove(&self.number) else { return };
+        let Some(Live { mut entry, started, patient, .. }) = inner.live.remove(&self.number) else {
+            return;
+        };
+        if patient && entry.state == QueryState::Done {
+            return;
+        }
         entry.elapsed = now.saturating_sub(started);
         if matches!(entry.state, QueryState::Waiting | QueryState::Running) {
             // Dropped with its listener.

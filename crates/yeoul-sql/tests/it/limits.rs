@@ -147,3 +147,31 @@ fn the_disk_for_queries_is_limited_too() {
     assert_eq!(error.kind, ErrorKind::Memory, "{error}");
     runtime.block_on(world.engine.query("SELECT 1", &QueryOptions::default())).unwrap();
 }
+
+/// Live queries run several times a second: they must not push others out of the log.
+#[test]
+fn a_live_query_leaves_a_line_only_when_it_fails() {
+    let runtime = runtime();
+    let world = World::new(runtime.handle());
+    let live = QueryOptions { patient: true, ..named("live") };
+    runtime.block_on(world.engine.query("SELECT 1", &live)).unwrap();
+    assert_eq!(world.engine.queries(), []);
+    runtime.block_on(world.engine.query("SELECT nope", &live)).unwrap_err();
+    assert_eq!(world.engine.queries().len(), 1);
+}
+
+/// 120³ groups within 32 MiB; run by hand, it takes a minute.
+#[test]
+#[ignore = "takes a minute"]
+fn millions_of_groups_fit_into_little_memory() {
+    let runtime = runtime();
+    let world = World::with(runtime.handle(), |options, disk| {
+        options.memory_bytes = 32 << 20;
+        options.spill = spill(disk, 4 << 30);
+    });
+    let sql = GROUPS.replace("c.n < 40", "c.n < 120");
+    let options = QueryOptions { timeout: Duration::from_secs(600), ..QueryOptions::default() };
+    let output = runtime.block_on(world.engine.query(&sql, &options)).unwrap();
+    let shown = format!("{:?}", output.batches);
+    assert!(shown.contains("1728000") && shown.contains("357"), "{shown}");
+}
