@@ -20,6 +20,7 @@ mod options;
 mod parse;
 mod provider;
 mod queries;
+mod rest;
 mod rows;
 mod run;
 mod sources;

@@ -20,6 +20,7 @@ use yeoul_table::{OFFSET, OFFSETS, PARTITION};
 use crate::catalog::{Catalog, DRUID, Found, Part};
 use crate::dialect;
 use crate::error::{ErrorKind, SqlError};
+use crate::rest::Places;
 
 /// The inputs of a statement, by schema and name.
 pub(crate) type Inputs = BTreeMap<(&'static str, String), Found>;
@@ -42,7 +43,7 @@ pub(crate) fn resolve(catalog: &Catalog, query: &mut Statement) -> Result<Inputs
     let mut seen = Seen::default();
     let _ = Visit::visit(query, &mut seen);
     let mut inputs = Inputs::new();
-    let mut wide = 0;
+    let (mut wide, mut places) = (0, Places::default());
     for relation in &seen.relations {
         if seen.is_cte(relation) {
             continue;
@@ -51,11 +52,17 @@ pub(crate) fn resolve(catalog: &Catalog, query: &mut Statement) -> Result<Inputs
         let fields = found.provider.schema();
         seen.columns.extend(fields.fields().iter().map(|field| field.name().clone()));
         seen.qualifiers.insert(found.name.clone());
-        wide += usize::from(fields.field_with_name(REST).is_ok());
+        if fields.field_with_name(REST).is_ok() {
+            wide += 1;
+            places = match found.schema {
+                DRUID => Places::of(catalog.store().as_ref(), &found.name),
+                _ => Places::default(),
+            };
+        }
         inputs.entry((found.schema, found.name.clone())).or_insert(found);
     }
     // Of two inputs with a rest nobody knows which one a name is in.
-    let mut rewrite = Rewrite { catalog, seen: &seen, rest: wide == 1, texts: Vec::new() };
+    let mut rewrite = Rewrite { catalog, seen: &seen, rest: wide == 1, places, texts: Vec::new() };
     match VisitMut::visit(query, &mut rewrite) {
         ControlFlow::Continue(()) => Ok(inputs),
         ControlFlow::Break(error) => Err(error),
@@ -174,6 +181,7 @@ struct Rewrite<'a> {
     seen: &'a Seen,
     /// Whether a name without a column is read from `_rest`.
     rest: bool,
+    places: Places,
     /// For each SELECT that is being walked, its columns that are names, as they are written.
     texts: Vec<Vec<Option<String>>>,
 }
@@ -261,7 +269,7 @@ impl Rewrite<'_> {
             Some(qualifier) => Expr::CompoundIdentifier(vec![qualifier.clone(), column]),
             None => Expr::Identifier(column),
         };
-        Some(dialect::call(JSON_VALUE, [column, dialect::text(&format!("${path}"))]))
+        Some(self.places.typed(&name, column, &format!("${path}")))
     }
 
     /// Text from within JSON where a number is needed.
@@ -338,7 +346,7 @@ impl VisitorMut for Rewrite<'_> {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         if self.rest {
-            if let Some(within) = self.within(expr) {
+            if let Some(within) = self.places.whole(expr).or_else(|| self.within(expr)) {
                 *expr = within;
             }
             Self::numbers(expr);

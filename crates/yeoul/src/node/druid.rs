@@ -92,7 +92,7 @@ impl Node {
             let versions = decode(&value).ok()?;
             Some(Posted { name, versions })
         };
-        facts.into_iter().filter_map(|(key, value)| read((key.into(), value))).collect()
+        facts.into_iter().filter_map(|(key, value)| read((key, value))).collect()
     }
 }
 

@@ -22,3 +22,4 @@ mod kafka;
 mod restart;
 mod support;
 mod tables;
+mod wide;
