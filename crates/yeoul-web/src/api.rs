@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::RECORDS_LIMIT_MAX;
 use crate::dto::{
     ApplyRequest, ApplyResult, Audit, DeadTopic, Flow, From, Info, PipelineInfo, Records,
-    RecordsQuery, SqlRequest, SqlResult, Status, Table, Topic,
+    RecordsQuery, SqlRequest, SqlResult, Status, Table, Topic, Trace, TraceRequest,
 };
 use crate::error::ApiError;
 use crate::live::Live;
@@ -144,6 +144,14 @@ pub(crate) async fn sql(
 ) -> Answer<SqlResult> {
     let request: SqlRequest = parse(body)?;
     app.node.sql(request).await.map(Json)
+}
+
+pub(crate) async fn trace(
+    State(app): State<App>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<Trace> {
+    let request: TraceRequest = parse(body)?;
+    app.node.trace(request).await.map(Json)
 }
 
 pub(crate) async fn apply(

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Who answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -190,6 +190,42 @@ pub struct RecordDto {
     pub encoding: Encoding,
     /// Name and value; a value that is not UTF-8 is base64 when `encoding` says so, else lossy.
     pub headers: Vec<(String, Option<String>)>,
+}
+
+/// Which rows of a table to lead back to their records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TraceRequest {
+    pub table: String,
+    /// The row's columns with their values as a query shows them; also `_partition` and `_offset`
+    /// where the query asked for them.
+    pub row: Map<String, Value>,
+}
+
+/// Where rows came from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Trace {
+    /// The table's topic.
+    pub topic: String,
+    /// Rows of the table that are like the one asked for.
+    pub rows: u64,
+    pub ranges: Vec<TraceRange>,
+    /// The records that are still there, the first of them.
+    pub records: Vec<RecordDto>,
+    /// There are more rows or records than these.
+    pub truncated: bool,
+}
+
+/// Records of one partition, both ends included.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TraceRange {
+    pub partition: u32,
+    pub first: i64,
+    pub last: i64,
+    /// Records among them that went into the rows; others in between did not.
+    pub count: u64,
+    /// Some of them are no longer in the topic.
+    pub expired: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

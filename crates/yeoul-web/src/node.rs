@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::dto::{
     ApplyRequest, ApplyResult, Audit, DeadTopic, Flow, Info, PipelineInfo, RecordDto, Records,
-    RecordsQuery, Redo, RedoRequest, SqlRequest, SqlResult, Status, Table, Topic,
+    RecordsQuery, Redo, RedoRequest, SqlRequest, SqlResult, Status, Table, Topic, Trace,
+    TraceRequest,
 };
 use crate::error::ApiError;
 
@@ -68,6 +69,8 @@ pub trait Node: Send + Sync + 'static {
 
     /// Runs one bounded query. Dropping the future cancels it.
     fn sql(&self, request: SqlRequest) -> BoxFuture<'_, Result<SqlResult, ApiError>>;
+    /// Leads a row of a table back to the records it came from.
+    fn trace(&self, request: TraceRequest) -> BoxFuture<'_, Result<Trace, ApiError>>;
     /// Keeps a query's result fresh; the web face asks once per query text.
     fn live_sql(&self, query: &str) -> Result<LiveQuery, ApiError>;
     /// The last `limit` records as the first batch (empty when there are none), then new ones.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::dto::{
     ApplyRequest, ApplyResult, Audit, DeadTopic, Dropped, Flow, Info, PipelineInfo, Records, Redo,
-    RedoRequest, SqlRequest, SqlResult, Status, Table, Topic,
+    RedoRequest, SqlRequest, SqlResult, Status, Table, Topic, Trace, TraceRequest,
 };
 use crate::error::ErrorBody;
 
@@ -61,6 +61,7 @@ fn routes() -> Vec<Route> {
         get("/dead", "Topics of dead letters", of::<Vec<DeadTopic>>),
         get("/pipelines", "Pipelines as they were applied", of::<Vec<PipelineInfo>>),
         post("/sql", "Runs one query", of::<SqlRequest>, of::<SqlResult>),
+        post("/trace", "The records a row came from", of::<TraceRequest>, of::<Trace>),
         post(
             "/apply",
             "Makes the node run these files, or says what that would change",

@@ -53,6 +53,7 @@ pub fn router(node: Arc<dyn Node>, options: WebOptions) -> Router {
         .route("/dead", get(api::dead))
         .route("/pipelines", get(api::pipelines))
         .route("/sql", post(api::sql))
+        .route("/trace", post(api::trace))
         .route("/apply", post(api::apply))
         .route("/live", get(live::upgrade))
         .route("/openapi.json", get(async || Json(openapi::document())));

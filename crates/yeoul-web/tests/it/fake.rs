@@ -10,7 +10,7 @@ use yeoul_web::dto::{
     ApplyRequest, ApplyResult, Audit, ChangeDto, ChangeKind, ColumnInfo, ComponentStatus,
     DeadTopic, Encoding, Flow, FlowNode, From, Info, NodeKind, PipelineInfo, RecordDto, Records,
     RecordsQuery, Redo, RedoAction, RedoRequest, RedoState, SqlRequest, SqlResult, Status, Table,
-    Topic,
+    Topic, Trace, TraceRequest,
 };
 use yeoul_web::{
     ApiError, BoxFuture, LiveQuery, LiveRows, Node, TAIL_BATCHES_MAX, Tail, TailBatch,
@@ -142,6 +142,10 @@ impl Node for FakeNode {
 
     fn pipelines(&self) -> Vec<PipelineInfo> {
         Vec::new()
+    }
+
+    fn trace(&self, request: TraceRequest) -> BoxFuture<'_, Result<Trace, ApiError>> {
+        Box::pin(async move { Ok(Trace { topic: request.table, ..Trace::default() }) })
     }
 
     fn sql(&self, request: SqlRequest) -> BoxFuture<'_, Result<SqlResult, ApiError>> {

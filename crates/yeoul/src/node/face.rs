@@ -11,7 +11,7 @@ use yeoul_sql::{ErrorKind, QueryOptions, SqlError};
 use yeoul_web::dto::{
     ApplyRequest, ApplyResult, Audit, AuditEntry, ColumnInfo, ComponentStatus, DeadTopic, Flow,
     Info, NodeState, PipelineInfo, Records, RecordsQuery, Redo, RedoRequest, SqlRequest, SqlResult,
-    Status, Table, Topic,
+    Status, Table, Topic, Trace, TraceRequest,
 };
 use yeoul_web::{ApiError, BoxFuture, LiveQuery, Problem, Tail};
 
@@ -154,6 +154,10 @@ impl yeoul_web::Node for Face {
         })
     }
 
+    fn trace(&self, request: TraceRequest) -> BoxFuture<'_, Result<Trace, ApiError>> {
+        Box::pin(super::trace::trace(Arc::clone(&self.0), request))
+    }
+
     fn live_sql(&self, query: &str) -> Result<LiveQuery, ApiError> {
         let engine = Arc::clone(&self.0.engine);
         let query = query.to_owned();
@@ -250,7 +254,7 @@ fn rows_of(answer: &yeoul_sql::QueryOutput) -> Result<Vec<Vec<Value>>, ApiError>
     Ok(rows)
 }
 
-fn refused(error: SqlError) -> ApiError {
+pub(super) fn refused(error: SqlError) -> ApiError {
     let status = match error.kind {
         ErrorKind::Timeout => 504,
         ErrorKind::TooLarge => 413,

@@ -13,6 +13,7 @@ mod positions;
 mod pressure;
 mod records;
 mod tables;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

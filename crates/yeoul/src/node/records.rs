@@ -71,7 +71,7 @@ fn to_offset(count: usize) -> Offset {
     Offset::try_from(count).unwrap_or(Offset::MAX)
 }
 
-fn read_from(
+pub(crate) fn read_from(
     store: &Arc<dyn Store>,
     part: PartId,
     from: Offset,
@@ -90,7 +90,7 @@ fn read_from(
     Ok(records)
 }
 
-fn show(partition: u32, record: Record) -> RecordDto {
+pub(crate) fn show(partition: u32, record: Record) -> RecordDto {
     let is_text = |bytes: &Option<Bytes>| {
         bytes.as_ref().is_none_or(|bytes| std::str::from_utf8(bytes).is_ok())
     };

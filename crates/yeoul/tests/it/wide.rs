@@ -133,3 +133,49 @@ fn real_tweets_answer_every_path() {
         assert_eq!(rows[0][2], json!(least), "{path}");
     }
 }
+
+#[test]
+fn a_row_leads_back_to_its_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let rolled = "  hours:\n    from: tweets\n    time: { column: at }\n    rollup: { by: hour, \
+        dimensions: [lang], metrics: { rows: count(*) } }\n";
+    let text =
+        format!("topics: {{ tweets: {{}} }}\ntables:\n  tweets: {{ from: tweets }}\n{rolled}");
+    fs::write(folder.path().join("tweets.yaml"), text).unwrap();
+    let node = Node::run(folder.path(), &["tweets.yaml"]);
+    let lines: String = [("ko", 5), ("en", 6), ("ko", 7), ("ko", 65)]
+        .iter()
+        .map(|(lang, minute)| {
+            let at = format!("2026-01-01T{:02}:{:02}:00Z", 10 + minute / 60, minute % 60);
+            format!("{{\"lang\":\"{lang}\",\"at\":\"{at}\"}}\n")
+        })
+        .collect();
+    produce(&node, &lines);
+    node.wait_number("SELECT count(*) FROM tweets", 4);
+    node.wait_number("SELECT sum(\"rows\") FROM hours", 4);
+    let ask = |body: Value| {
+        let header = ["Content-Type: application/json"];
+        let answer = node.send("POST", "/api/v1/trace", &header, &body.to_string());
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()
+    };
+    let exact = ask(json!({ "table": "tweets", "row": { "lang": "en" } }));
+    assert_eq!((&exact["topic"], &exact["rows"]), (&json!("tweets"), &json!(1)));
+    assert_eq!(exact["records"][0]["offset"], 1);
+    assert!(exact["records"][0]["value"].as_str().unwrap().contains("\"en\""));
+    let of_origin = ask(json!({ "table": "tweets", "row": { "_partition": 0, "_offset": 3 } }));
+    assert_eq!(of_origin["records"][0]["offset"], 3);
+    let row = json!({ "__time": "2026-01-01T10:00:00Z", "lang": "ko", "rows": 2 });
+    let hour = ask(json!({ "table": "hours", "row": row }));
+    let counted: u64 =
+        hour["ranges"].as_array().unwrap().iter().map(|it| it["count"].as_u64().unwrap()).sum();
+    assert_eq!((counted, &hour["rows"]), (2, &json!(1)), "{hour}");
+    assert!(hour["ranges"].as_array().unwrap().iter().all(|it| it["expired"] == false));
+    let none = node.send(
+        "POST",
+        "/api/v1/trace",
+        &["Content-Type: application/json"],
+        "{\"table\":\"no\",\"row\":{}}",
+    );
+    assert_eq!(none.status, 404);
+}
