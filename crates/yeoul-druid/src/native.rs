@@ -35,6 +35,7 @@ use self::model::Query;
 use self::plan::Planned;
 use self::scope::{Result, invalid, unsupported};
 use crate::error::DruidError;
+use crate::request::CACHE_KEYS;
 
 /// Pieces are at least this large.
 const PIECE_BYTES: usize = 256 << 10;
@@ -83,6 +84,7 @@ pub(crate) fn options(query: &Query, id: &str) -> QueryOptions {
         max_rows: usize::MAX,
         query_id: Some(id.to_owned()),
         who: "druid".to_owned(),
+        kept_answers: !CACHE_KEYS.iter().any(|key| query.refuses(key)),
         ..QueryOptions::default()
     };
     let timeout = query.context("timeout");

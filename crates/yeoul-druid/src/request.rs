@@ -13,6 +13,10 @@ use yeoul_sql::{ErrorKind, Parameter, QueryOptions, SqlError, Unnamed};
 
 use crate::native::time::instant;
 
+/// Set to false by who wants an answer computed anew: Druid keeps them per segment and whole, we
+/// only whole.
+pub(crate) const CACHE_KEYS: [&str; 2] = ["useCache", "useResultLevelCache"];
+
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -86,6 +90,7 @@ impl Request {
             query_id: Some(id.to_owned()),
             who: "druid".to_owned(),
             approximate_count_distinct: self.flag("useApproximateCountDistinct", true),
+            kept_answers: CACHE_KEYS.iter().all(|key| self.flag(key, true)),
             ..QueryOptions::default()
         };
         if let Some(ms) = self.number("timeout").filter(|ms| *ms > 0) {

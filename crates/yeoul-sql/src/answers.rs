@@ -51,6 +51,9 @@ pub(crate) struct Answer {
 
 /// What an answer of this plan would be kept under; `None`: it may be another one next time.
 pub(crate) fn key(planned: &Planned, options: &QueryOptions) -> Option<AnswerKey> {
+    if !options.kept_answers {
+        return None;
+    }
     if matches!(planned.plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) {
         return None;
     }

@@ -132,6 +132,9 @@ pub struct QueryOptions {
     pub query_id: Option<String>,
     /// Who asks, for the log.
     pub who: String,
+    /// An answer kept from the same question may be given, and this one kept; `false`: it is
+    /// computed, as who measures wants it.
+    pub kept_answers: bool,
     /// Waits for its turn as long as it takes: live queries, whose number is limited elsewhere.
     pub patient: bool,
 }
@@ -149,6 +152,7 @@ impl Default for QueryOptions {
             outer_limit: None,
             query_id: None,
             who: String::new(),
+            kept_answers: true,
             patient: false,
         }
     }

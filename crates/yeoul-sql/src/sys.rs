@@ -51,6 +51,7 @@ struct Part {
     number: i64,
     is_realtime: bool,
     dimensions: String,
+    metrics: String,
 }
 
 impl Part {
@@ -61,7 +62,12 @@ impl Part {
         let start = iso(grain.start(grain.interval(min_us)));
         let end = iso(grain.start(grain.interval(max_us).saturating_add(1)));
         let kind = if is_realtime { "realtime" } else { "sealed" };
-        let names = spec.columns.fields().iter().skip(1).map(|field| field.name());
+        let metrics: Vec<&str> = match &spec.rollup {
+            Some(rollup) => rollup.metrics.iter().map(|metric| metric.name.as_str()).collect(),
+            None => Vec::new(),
+        };
+        let names = spec.columns.fields().iter().skip(1).map(|field| field.name().as_str());
+        let dimensions: Vec<&str> = names.filter(|name| !metrics.contains(name)).collect();
         Self {
             id: format!("{}_{start}_{end}_{kind}_{number}", spec.name),
             datasource: spec.name.clone(),
@@ -71,7 +77,8 @@ impl Part {
             rows: 0,
             number: i64::try_from(number).unwrap_or(i64::MAX),
             is_realtime,
-            dimensions: json!(names.collect::<Vec<_>>()).to_string(),
+            dimensions: json!(dimensions).to_string(),
+            metrics: json!(metrics).to_string(),
         }
     }
 }
@@ -120,7 +127,7 @@ fn segments(catalog: &Catalog) -> Result<Arc<dyn TableProvider>, SqlError> {
         .number("is_overshadowed", all().map(|_| 0))
         .text("shard_spec", all().map(shard))
         .text("dimensions", all().map(|part| &part.dimensions))
-        .text("metrics", all().map(|_| "[]"))
+        .text("metrics", all().map(|part| &part.metrics))
         .maybe("last_compaction_state", all().map(|_| None::<&str>))
         .number("replication_factor", all().map(|_| 1))
         .finish()

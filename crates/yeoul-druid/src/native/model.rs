@@ -77,6 +77,15 @@ impl Query {
         self.context.as_ref()?.get(name)
     }
 
+    /// Whether the context says `false`.
+    pub(crate) fn refuses(&self, name: &str) -> bool {
+        match self.context(name) {
+            Some(Value::Bool(value)) => !*value,
+            Some(Value::String(text)) => text.eq_ignore_ascii_case("false"),
+            _ => false,
+        }
+    }
+
     pub(crate) fn flag(&self, name: &str) -> bool {
         match self.context(name) {
             Some(Value::Bool(value)) => *value,
