@@ -188,7 +188,9 @@ impl Queries {
     pub(crate) fn entries(&self) -> Vec<QueryEntry> {
         let now = self.clock.monotonic();
         let inner = self.inner();
-        let live = inner.live.values().rev().map(|live| {
+        // One that has answered may not have gone yet; whether it leaves a line is known already.
+        let leaves_none = |live: &&Live| !(live.patient && live.entry.state == QueryState::Done);
+        let live = inner.live.values().rev().filter(leaves_none).map(|live| {
             let elapsed = now.saturating_sub(live.started);
             QueryEntry { elapsed, ..live.entry.clone() }
         });
