@@ -36,7 +36,14 @@ def close(ours, theirs):
 
 def made(node, call, size):
     """Our bytes of `size` values."""
-    rows = node.sql(f"SELECT encode({call}, 'hex') FROM (SELECT unnest(range(0, {size})) AS v)")
+    places = range(max(1, len(str(max(0, size - 1)))))
+    number = " + ".join(f"d{place}.i * {10**place}" for place in places)
+    tables = ", ".join(f"digits d{place}" for place in places)
+    digits = ", ".join(f"({digit})" for digit in range(10))
+    rows = node.sql(
+        f"WITH digits(i) AS (VALUES {digits}), numbers AS (SELECT {number} AS v FROM {tables}) "
+        f"SELECT encode({call}, 'hex') FROM (SELECT v FROM numbers WHERE v < {size} ORDER BY v)"
+    )
     return bytes.fromhex(rows[0][0])
 
 
