@@ -295,6 +295,7 @@ impl Part {
         isolation: Isolation,
     ) -> Result<Read, StoreError> {
         let mut at = from;
+        let mut passed = None;
         loop {
             let (ends, place) = self.place(from, at, max_bytes, isolation)?;
             let (segment, end) = match place {
@@ -319,7 +320,15 @@ impl Part {
                     return Ok(Read { batches, ends, aborted });
                 }
                 // All from here on was compacted away: what comes next lies behind it.
-                Ok(None) => at = segment.end().min(end),
+                Ok(None) => {
+                    let next = segment.end().min(end);
+                    // A file that is not what its name says leads nowhere, again and again.
+                    if next <= at || passed == Some(at) {
+                        return Err(segment.corrupt(0, &format!("nothing from offset {at} on")));
+                    }
+                    passed = Some(at);
+                    at = next;
+                }
                 // It was dropped or compacted meanwhile: what holds the offset now?
                 Err(_) if !self.has(&segment) => {}
                 // Damage further on in the file can keep an index from being built: around it

@@ -308,7 +308,7 @@ fn nothing_acked_is_lost_or_changed_by_any_crash() {
 #[ignore = "minutes"]
 fn a_million_images() {
     const FIRST: u64 = 1_000_000;
-    const WORKLOADS: u64 = 3_300;
+    const WORKLOADS: u64 = 3_500;
     let images = sweep_all(FIRST, WORKLOADS).images.len();
     assert!(images >= 1_000_000, "only {images} distinct images");
 }
